@@ -1,0 +1,284 @@
+//! [`Monitor`]: the stream of life-cycle events, the only place where the failures of peers are told.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::broadcast;
+
+use crate::endpoint::Endpoint;
+use crate::identity::Identity;
+use crate::pattern::SocketType;
+use crate::pipe::PeerId;
+use crate::transport::PeerAddress;
+use crate::zmtp::{HandshakeError, Metadata, ProtocolError, Version};
+
+/// Something that happened to a socket's endpoints or connections.
+#[derive(Debug, Clone)]
+#[doc(alias = "zmq_socket_monitor")]
+#[non_exhaustive]
+pub struct Event {
+    /// The endpoint of this socket that it happened at; none for an adopted stream.
+    pub endpoint: Option<Endpoint>,
+    /// The peer's address, once there is a connection.
+    pub address: Option<PeerAddress>,
+    /// The peer, once it has a place in the socket.
+    pub peer: Option<PeerId>,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened. Each name has its counterpart among libzmq's `ZMQ_EVENT_…`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The socket accepts connections.
+    Listening,
+    /// The endpoint could not be bound.
+    BindFailed(Arc<io::Error>),
+    /// A peer connected; its handshake begins.
+    Accepted,
+    /// A connection could not be accepted; the listener goes on.
+    AcceptFailed(Arc<io::Error>),
+    /// This socket connected to a peer; the handshake begins.
+    Connected,
+    /// The first attempt to connect is under way.
+    ConnectDelayed,
+    /// An attempt failed, or a connection was lost: the next attempt comes after this delay.
+    Retrying(Duration),
+    /// An attempt to connect failed.
+    ConnectFailed(Arc<io::Error>),
+    /// Messages flow from now on.
+    HandshakeSucceeded,
+    /// The peer is no peer for this socket, or this socket none for it.
+    HandshakeFailed(HandshakeError),
+    /// This socket has no place for the peer, and told it why.
+    Refused(&'static str),
+    /// The connection is gone.
+    Disconnected(DisconnectCause),
+    /// The socket no longer accepts connections at this endpoint.
+    Closed,
+    /// The socket does not try this endpoint any more. What is queued for it is dropped and counted.
+    GaveUp,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum DisconnectCause {
+    /// The peer closed it.
+    #[error("the peer closed the connection")]
+    Peer,
+    /// This socket closed it: `close`, `disconnect`, an abandoned request, or an identity that was handed over.
+    #[error("this socket closed the connection")]
+    Local,
+    /// The operating system reported a failure.
+    #[error("the connection failed: {0}")]
+    Io(Arc<io::Error>),
+    /// The peer broke the protocol, or its silence outlasted the heartbeat's timeout.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    /// The peer asked for more subscriptions than it may have.
+    #[error("the peer asked for more than {limit} subscriptions, or more octets of topics than it may")]
+    TooManySubscriptions {
+        /// How many it may have.
+        limit: usize,
+    },
+}
+
+impl Event {
+    pub(crate) fn new(endpoint: Option<&Endpoint>, kind: EventKind) -> Self {
+        Self {
+            endpoint: endpoint.cloned(),
+            address: None,
+            peer: None,
+            kind,
+        }
+    }
+
+    pub(crate) fn address(mut self, address: PeerAddress) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    pub(crate) fn peer(mut self, peer: PeerId) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+}
+
+/// One line for an operator: what, where and, if there is a cause, what to do.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.endpoint {
+            Some(endpoint) => write!(f, "{endpoint}")?,
+            None => f.write_str("adopted stream")?,
+        }
+        if let Some(address) = &self.address {
+            write!(f, " ({address})")?;
+        }
+        f.write_str(": ")?;
+        match &self.kind {
+            EventKind::Listening => f.write_str("listening"),
+            EventKind::BindFailed(error) => write!(f, "cannot bind: {error}"),
+            EventKind::Accepted => f.write_str("accepted"),
+            EventKind::AcceptFailed(error) => write!(f, "cannot accept: {error}"),
+            EventKind::Connected => f.write_str("connected"),
+            EventKind::ConnectDelayed => f.write_str("connecting"),
+            EventKind::Retrying(delay) => write!(f, "trying again in {delay:?}"),
+            EventKind::ConnectFailed(error) => write!(f, "cannot connect: {error}"),
+            EventKind::HandshakeSucceeded => f.write_str("handshake done"),
+            EventKind::HandshakeFailed(error) => write!(f, "handshake failed: {error}"),
+            EventKind::Refused(reason) => write!(f, "refused the peer: {reason}"),
+            EventKind::Disconnected(cause) => write!(f, "disconnected: {cause}"),
+            EventKind::Closed => f.write_str("closed"),
+            EventKind::GaveUp => f.write_str("gave up"),
+        }
+    }
+}
+
+/// The events of one socket, from the moment when it was made. See [`Socket::monitor`](crate::Socket::monitor).
+#[derive(Debug)]
+pub struct Monitor(broadcast::Receiver<Event>);
+
+impl Monitor {
+    /// The next event; `None` when the socket is gone.
+    ///
+    /// A monitor that is not read keeps the last 1,024 events; older ones are skipped with a `tracing` warning.
+    ///
+    /// # Cancel safety
+    /// Dropped before it completes, no event is lost.
+    pub async fn recv(&mut self) -> Option<Event> {
+        loop {
+            match self.0.recv().await {
+                Ok(event) => return Some(event),
+                Err(broadcast::error::RecvError::Closed) => return None,
+                Err(broadcast::error::RecvError::Lagged(skipped)) => warn_lag(skipped),
+            }
+        }
+    }
+
+    /// The next event, if one is there.
+    pub fn try_recv(&mut self) -> Option<Event> {
+        loop {
+            match self.0.try_recv() {
+                Ok(event) => return Some(event),
+                Err(broadcast::error::TryRecvError::Lagged(skipped)) => warn_lag(skipped),
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
+fn warn_lag(skipped: u64) {
+    tracing::warn!(skipped, "a monitor is not read fast enough; events were skipped");
+}
+
+/// Where events are reported; costs nothing until the first monitor.
+#[derive(Default)]
+pub(crate) struct Reporter(OnceLock<broadcast::Sender<Event>>);
+
+impl Reporter {
+    pub fn report(&self, event: Event) {
+        match &event.kind {
+            EventKind::BindFailed(_)
+            | EventKind::AcceptFailed(_)
+            | EventKind::HandshakeFailed(_)
+            | EventKind::Refused(_)
+            | EventKind::GaveUp
+            | EventKind::Disconnected(DisconnectCause::Protocol(_)) => {
+                tracing::warn!(target: "jackstay", "{event}");
+            }
+            _ => tracing::debug!(target: "jackstay", "{event}"),
+        }
+        if let Some(sender) = self.0.get() {
+            // Without a monitor nobody wants to know.
+            let _ = sender.send(event);
+        }
+    }
+
+    pub fn monitor(&self) -> Monitor {
+        const KEPT: usize = 1_024;
+        Monitor(self.0.get_or_init(|| broadcast::Sender::new(KEPT)).subscribe())
+    }
+}
+
+/// Who is connected. See [`Socket::peers`](crate::Socket::peers).
+#[derive(Clone)]
+pub struct PeerInfo(pub(crate) Arc<PeerFacts>);
+
+pub(crate) struct PeerFacts {
+    pub id: PeerId,
+    pub endpoint: Option<Endpoint>,
+    pub address: PeerAddress,
+    pub socket_type: SocketType,
+    pub identity: Identity,
+    pub properties: Metadata,
+    pub version: Version,
+    pub accepted: bool,
+}
+
+impl PeerInfo {
+    /// Names the peer within this process.
+    #[must_use]
+    pub fn id(&self) -> PeerId {
+        self.0.id
+    }
+
+    /// The endpoint of this socket through which it came; none for an adopted stream.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        self.0.endpoint.as_ref()
+    }
+
+    /// The peer's own address.
+    #[must_use]
+    pub fn address(&self) -> &PeerAddress {
+        &self.0.address
+    }
+
+    /// The type of the peer's socket.
+    #[must_use]
+    pub fn socket_type(&self) -> SocketType {
+        self.0.socket_type
+    }
+
+    /// The identity that it announced, or the automatic one that a ROUTER gave it; else empty.
+    #[must_use]
+    #[doc(alias = "ZMQ_ROUTING_ID")]
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    /// All that it announced in the handshake; names that start with `X-` are the application's (RFC 37).
+    #[must_use]
+    pub fn properties(&self) -> &Metadata {
+        &self.0.properties
+    }
+
+    /// The protocol version that the connection speaks.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.0.version
+    }
+
+    /// Whether it connected to this socket; else this socket connected to it.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        self.0.accepted
+    }
+}
+
+impl fmt::Debug for PeerInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerInfo")
+            .field("id", &self.0.id)
+            .field("endpoint", &self.0.endpoint)
+            .field("address", &self.0.address)
+            .field("socket_type", &self.0.socket_type)
+            .field("identity", &self.0.identity)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,30 @@
+//! XPUB: publishes, and sees the subscriptions (RFC 29).
+
+use bytes::{BufMut, BytesMut};
+
+use super::{Outbound, Row, declare};
+use crate::message::Message;
+
+declare! {
+    /// As [`Pub`](super::Pub), and receives its peers' subscriptions. See [`XPubSocket`](crate::XPubSocket).
+    XPub = Row::new(Outbound::Subscribers, false);
+    CanSend, CanReceive, CanPublish, HasOutbox, HasInbox
+}
+
+/// A subscription as a message: octet 1 or 0, then the topic (RFC 23, RFC 29).
+pub(crate) fn subscription_message(subscribe: bool, topic: &[u8]) -> Message {
+    let mut octets = BytesMut::with_capacity(1 + topic.len());
+    octets.put_u8(u8::from(subscribe));
+    octets.put_slice(topic);
+    Message::from(octets.freeze())
+}
+
+/// Reads a subscription out of a message; `None` if it is none.
+pub(crate) fn parse_subscription(message: &Message) -> Option<(bool, &[u8])> {
+    match message.first() {
+        _ if message.is_multipart() => None,
+        [0, topic @ ..] => Some((false, topic)),
+        [1, topic @ ..] => Some((true, topic)),
+        _ => None,
+    }
+}

@@ -1,0 +1,299 @@
+//! [`Writing`]: encoded messages in order, and how far they have been written.
+
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+use crate::message::Message;
+use crate::zmtp::{FrameHeader, FrameKind, put_header};
+
+/// Messages encoded one behind the other, ready for the wire.
+///
+/// Headers and small bodies stand in one contiguous buffer; a large body stays where it is and is written from there.
+/// Frames are self-delimiting, so after a broken connection the rest can be cut at a message boundary.
+#[derive(Default)]
+pub(crate) struct Writing {
+    /// Frame headers and small bodies.
+    octets: Vec<u8>,
+    /// Large bodies, each with its place: the length of `octets` before it.
+    bodies: Vec<(usize, Bytes)>,
+    messages: usize,
+    /// Wire octets of everything here.
+    size: usize,
+    /// How much of `octets` is written.
+    octets_done: usize,
+    /// How many of `bodies` are written whole.
+    bodies_done: usize,
+    /// How much of the next body is written.
+    body_done: usize,
+}
+
+/// Bodies of at least this size are written from where they are instead of being copied.
+const LARGE: usize = 16 << 10;
+/// An empty buffer larger than this is given back to the allocator.
+const KEEP: usize = 512 << 10;
+
+impl Writing {
+    pub fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
+    /// Whether some of it is written.
+    pub fn is_begun(&self) -> bool {
+        self.octets_done + self.body_done + self.bodies_done > 0
+    }
+
+    /// Messages that are not written whole are all counted.
+    pub fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// Wire octets, written ones included.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Appends `message`.
+    #[inline]
+    pub fn push(&mut self, message: &Message) {
+        let last = message.len() - 1;
+        for (index, body) in message.iter().enumerate() {
+            let before = self.octets.len();
+            put_header(&mut self.octets, index < last, body.len());
+            match message.shared(index) {
+                Some(shared) if body.len() >= LARGE => {
+                    self.bodies.push((self.octets.len(), shared.clone()));
+                    self.size += self.octets.len() - before + body.len();
+                }
+                _ => {
+                    self.octets.extend_from_slice(body);
+                    self.size += self.octets.len() - before;
+                }
+            }
+        }
+        self.messages += 1;
+    }
+
+    /// Appends octets that are framed already and are no messages: commands.
+    pub fn push_framed(&mut self, octets: &[u8]) {
+        self.octets.extend_from_slice(octets);
+        self.size += octets.len();
+    }
+
+    /// Fills `slices` with what is to be written next.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut filled = 0;
+        let mut at = self.octets_done;
+        let mut skip = self.body_done;
+        let mut bodies = self.bodies[self.bodies_done..].iter();
+        while filled < slices.len() {
+            let body = bodies.next();
+            let until = body.map_or(self.octets.len(), |(place, _)| *place);
+            if at < until {
+                slices[filled] = IoSlice::new(&self.octets[at..until]);
+                filled += 1;
+                at = until;
+            }
+            let Some((_, body)) = body else { break };
+            if filled < slices.len() {
+                slices[filled] = IoSlice::new(&body[skip..]);
+                filled += 1;
+                skip = 0;
+            }
+        }
+        filled
+    }
+
+    /// Notes that `n` more octets are written. At the end everything is forgotten and the buffers are kept for reuse.
+    pub fn advance(&mut self, mut n: usize) {
+        while n > 0 {
+            let until = self.bodies.get(self.bodies_done).map_or(self.octets.len(), |(place, _)| *place);
+            let step = n.min(until - self.octets_done);
+            self.octets_done += step;
+            n -= step;
+            if n == 0 {
+                break;
+            }
+            let left = self.bodies[self.bodies_done].1.len() - self.body_done;
+            let step = n.min(left);
+            self.body_done += step;
+            n -= step;
+            if step == left {
+                self.bodies_done += 1;
+                self.body_done = 0;
+            }
+        }
+        if self.octets_done == self.octets.len() && self.bodies_done == self.bodies.len() {
+            self.clear();
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        if self.octets.capacity() > KEEP {
+            self.octets = Vec::new();
+        }
+        self.octets.clear();
+        self.bodies.clear();
+        self.messages = 0;
+        self.size = 0;
+        self.octets_done = 0;
+        self.bodies_done = 0;
+        self.body_done = 0;
+    }
+
+    /// What no peer has: the messages that are not written whole, from their beginning (A4). Commands are left out.
+    pub fn into_unsent(self) -> Self {
+        let mut rest = Self::default();
+        let mut frames = Frames { of: &self, at: 0, body: 0, wire: 0 };
+        let written = self.written();
+        let mut message = Vec::new();
+        while let Some(frame) = frames.next() {
+            if frame.kind == FrameKind::Command {
+                continue;
+            }
+            message.push(frame.body);
+            if frame.kind == FrameKind::Last {
+                if frame.wire_end > written {
+                    rest.push(&message.drain(..).collect());
+                }
+                message.clear();
+            }
+        }
+        rest
+    }
+
+    /// Puts `later` behind what is here.
+    pub fn append(&mut self, later: Self) {
+        debug_assert_eq!(later.written(), 0, "only what is not begun can go behind something");
+        let place = self.octets.len();
+        self.octets.extend_from_slice(&later.octets);
+        self.bodies.extend(later.bodies.into_iter().map(|(at, body)| (at + place, body)));
+        self.messages += later.messages;
+        self.size += later.size;
+    }
+
+    fn written(&self) -> usize {
+        let bodies = self.bodies[..self.bodies_done].iter().map(|(_, body)| body.len());
+        self.octets_done + bodies.sum::<usize>() + self.body_done
+    }
+}
+
+/// Walks the frames of a [`Writing`].
+struct Frames<'a> {
+    of: &'a Writing,
+    at: usize,
+    body: usize,
+    wire: usize,
+}
+
+struct Frame {
+    body: Bytes,
+    kind: FrameKind,
+    wire_end: usize,
+}
+
+impl Iterator for Frames<'_> {
+    type Item = Frame;
+
+    fn next(&mut self) -> Option<Frame> {
+        let header = FrameHeader::parse(&self.of.octets[self.at..]).ok()??;
+        self.at += header.header_len;
+        let body = match self.of.bodies.get(self.body) {
+            Some((place, body)) if *place == self.at => {
+                self.body += 1;
+                body.clone()
+            }
+            _ => {
+                let end = self.at + header.body_len;
+                let body = Bytes::copy_from_slice(&self.of.octets[self.at..end]);
+                self.at = end;
+                body
+            }
+        };
+        self.wire += header.header_len + body.len();
+        Some(Frame {
+            kind: header.kind,
+            body,
+            wire_end: self.wire,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything that is to be written, taken `step` octets at a time, at most `most` octets.
+    fn write(writing: &mut Writing, step: usize, most: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        while !writing.is_empty() && out.len() < most {
+            let mut slices = [IoSlice::new(&[]); 3];
+            let filled = writing.slices(&mut slices);
+            let mut taken = 0;
+            for slice in &slices[..filled] {
+                let n = slice.len().min(step - taken).min(most - out.len());
+                out.extend_from_slice(&slice[..n]);
+                taken += n;
+            }
+            writing.advance(taken);
+        }
+        out
+    }
+
+    fn messages() -> Vec<Message> {
+        vec![
+            "a".into(),
+            ("key", vec![1; LARGE], "tail").into(),
+            vec![2; 300].into(),
+            [vec![3; LARGE + 1], vec![4; LARGE]].into(),
+            "".into(),
+        ]
+    }
+
+    fn writing(messages: &[Message]) -> Writing {
+        let mut writing = Writing::default();
+        messages.iter().for_each(|message| writing.push(message));
+        writing
+    }
+
+    #[test]
+    fn any_partial_write_gives_the_same_octets() {
+        let whole = write(&mut writing(&messages()), usize::MAX, usize::MAX);
+        assert_eq!(whole.len(), writing(&messages()).size());
+        for step in [1, 2, 7, 1000, LARGE] {
+            assert_eq!(write(&mut writing(&messages()), step, usize::MAX), whole, "step {step}");
+        }
+    }
+
+    // A4, F8: a half-written message is sent again whole, a written one never again.
+    #[test]
+    fn the_unsent_rest_begins_with_the_message_that_is_not_written_whole() {
+        let all = messages();
+        let size = writing(&all).size();
+        for cut in (0..size).step_by(997).chain([0, 1, 2, 3, size - 2, size - 1]) {
+            let mut half = writing(&all);
+            write(&mut half, usize::MAX, cut);
+            let mut whole = 0;
+            let sent = all.iter().take_while(|message| {
+                whole += writing(std::slice::from_ref(message)).size();
+                whole <= cut
+            });
+            let expected = &all[sent.count()..];
+            let mut rest = half.into_unsent();
+            assert_eq!(rest.messages(), expected.len(), "cut at {cut}");
+            let octets = write(&mut rest, usize::MAX, usize::MAX);
+            assert_eq!(octets, write(&mut writing(expected), usize::MAX, usize::MAX), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn commands_are_not_part_of_the_rest() {
+        let mut command = Vec::new();
+        command.extend_from_slice(b"\x04\x05\x04PING");
+        let mut writing = Writing::default();
+        writing.push_framed(&command);
+        writing.push(&"m".into());
+        assert_eq!(writing.into_unsent().messages(), 1);
+    }
+}

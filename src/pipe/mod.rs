@@ -1,0 +1,164 @@
+//! One peer's two queues: where the application's tasks and the connection's task meet, and nowhere else.
+//!
+//! A [`Pipe`] joins an [`Outbox`] (encoded messages on their way out) and an [`Inbox`] (decoded messages on their way
+//! in). Routing policies see pipes, sessions see pipes, neither sees the other. When a queue changes state (empty to
+//! not empty, full to half full) the pipe announces itself once on the socket's [`ReadyList`].
+//!
+//! Locks: a routing policy's lock may be held while a pipe's lock is taken, a pipe's outbox lock while the far inbox's
+//! is (inproc), and any of them while a ready list's is. Never the other way round.
+
+mod batch;
+mod inbox;
+mod outbox;
+mod ready;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(crate) use self::batch::Writing;
+pub(crate) use self::inbox::{Freed, Inbox};
+pub(crate) use self::outbox::{FarSocket, Life, Outbox, Push, Take};
+pub(crate) use self::ready::{ReadyList, Wake};
+
+use crate::monitor::PeerInfo;
+use crate::options::Marks;
+
+/// Names one peer of one socket for as long as its queues exist: over reconnects on the connecting side, for one
+/// connection on the binding side. Never used again within the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(u64);
+
+impl PeerId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// The queues of one peer.
+pub(crate) struct Pipe {
+    pub id: PeerId,
+    pub outbox: Outbox,
+    pub inbox: Inbox,
+    peer: Mutex<Peer>,
+    /// The socket gave this pipe up though its endpoint is still wanted: an abandoned request.
+    retired: AtomicBool,
+}
+
+/// Who is, or was last, at the far end.
+#[derive(Default)]
+struct Peer {
+    info: Option<PeerInfo>,
+    connected: bool,
+    /// The number of the present or last connection.
+    connection: u64,
+}
+
+/// How the queues of a socket's pipes are bounded and whom they tell.
+#[derive(Clone)]
+pub(crate) struct PipeConfig {
+    pub send: Marks,
+    pub recv: Marks,
+    pub conflate: bool,
+    pub readable: Arc<ReadyList>,
+    pub writable: Arc<ReadyList>,
+}
+
+impl Pipe {
+    /// The queues of a peer that is reached over a stream; with `immediate`, nothing is queued before it is reached.
+    pub fn wire(config: &PipeConfig, immediate: bool) -> Arc<Self> {
+        Arc::new(Self {
+            id: PeerId::next(),
+            outbox: Outbox::wire(config.send, config.conflate, immediate, config.writable.clone()),
+            inbox: Inbox::new(config.recv, config.conflate, Some(config.readable.clone())),
+            peer: Mutex::default(),
+            retired: AtomicBool::new(false),
+        })
+    }
+
+    /// The queues of two sockets in this process, crosswise: what one sends is in the other's inbox at once.
+    ///
+    /// The far socket need not exist yet; [`adopt`](Self::adopt) gives it its pipe.
+    pub fn inproc_pair(near: &PipeConfig) -> (Arc<Self>, Arc<Self>) {
+        let pipe = |readable, writable, marks| {
+            Arc::new(Self {
+                id: PeerId::next(),
+                outbox: Outbox::inproc(writable),
+                inbox: Inbox::new(marks, near.conflate, readable),
+                peer: Mutex::default(),
+                retired: AtomicBool::new(false),
+            })
+        };
+        let ours = pipe(
+            Some(near.readable.clone()),
+            Some(near.writable.clone()),
+            near.recv,
+        );
+        let theirs = pipe(None, None, near.send);
+        ours.outbox.cross(&ours, &theirs);
+        theirs.outbox.cross(&theirs, &ours);
+        (ours, theirs)
+    }
+
+    /// Gives the far half of an in-process pair to the socket that was just found. The marks add up (A7).
+    pub fn adopt(self: &Arc<Self>, near: &Arc<Self>, config: &PipeConfig) {
+        self.outbox.announce_on(config.writable.clone());
+        near.inbox.widen(config.send);
+        if self.inbox.adopt(config.recv, config.readable.clone()) {
+            config.readable.announce(self);
+        }
+        near.outbox.announce_room(near);
+    }
+
+    /// Who is at the far end, or was when there last was somebody.
+    pub fn peer(&self) -> Option<PeerInfo> {
+        lock(&self.peer).info.clone()
+    }
+
+    /// Who is at the far end now.
+    pub fn connected_peer(&self) -> Option<PeerInfo> {
+        let peer = lock(&self.peer);
+        peer.info.clone().filter(|_| peer.connected)
+    }
+
+    /// The number of the present or last connection: what belongs to an older one is out of date.
+    pub fn connection(&self) -> u64 {
+        lock(&self.peer).connection
+    }
+
+    /// A handshake is done.
+    pub fn set_connected(&self, info: PeerInfo) {
+        let mut peer = lock(&self.peer);
+        peer.info = Some(info);
+        peer.connected = true;
+        peer.connection += 1;
+    }
+
+    /// The connection is lost. `false` if there was none.
+    pub fn set_disconnected(&self) -> bool {
+        std::mem::take(&mut lock(&self.peer).connected)
+    }
+
+    /// Ends the pipe, but not its endpoint: the dialer goes on with a fresh pipe, in which nothing of this one shows.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        self.outbox.end(Life::Ended);
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+}
+
+/// Locks `mutex`. No code of ours panics while it holds a lock, and each critical section leaves its data whole, so
+/// that a poisoned lock is still good.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

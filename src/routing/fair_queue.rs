@@ -1,0 +1,94 @@
+//! [`FairQueue`]: a message from each peer in turn.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::message::Message;
+use crate::pipe::{Freed, Pipe};
+
+/// Takes one message from each pipe that has any, in turn, so that a flooding peer gets its share and no more (A15).
+///
+/// A pipe is here only while it has something to read; it comes back by announcing itself. Messages leave a pipe's
+/// inbox by the batch, and are popped from that without its lock.
+#[derive(Default)]
+pub(crate) struct FairQueue {
+    lanes: VecDeque<Lane>,
+}
+
+struct Lane {
+    pipe: Arc<Pipe>,
+    /// What was taken from the inbox and not yet read.
+    batch: VecDeque<Message>,
+    /// What was read since the inbox was last given credit.
+    freed: Freed,
+    /// When to give credit at the latest.
+    half: usize,
+}
+
+impl FairQueue {
+    /// `pipe` has something to read.
+    pub fn add(&mut self, pipe: Arc<Pipe>) {
+        let half = pipe.inbox.half();
+        self.lanes.push_back(Lane {
+            pipe,
+            batch: VecDeque::new(),
+            freed: Freed::default(),
+            half,
+        });
+    }
+
+    /// The next message and whom it is from.
+    #[inline]
+    pub fn pop(&mut self) -> Option<(&Arc<Pipe>, Message)> {
+        let message = loop {
+            let lane = self.lanes.front_mut()?;
+            if let Some(message) = lane.pop() {
+                break message;
+            }
+            self.lanes.pop_front();
+        };
+        if self.lanes.len() > 1 {
+            self.lanes.rotate_left(1);
+        }
+        let lane = self.lanes.back()?;
+        Some((&lane.pipe, message))
+    }
+
+    /// Whether a message is here without asking any inbox.
+    pub fn has_more(&self) -> bool {
+        match self.lanes.front() {
+            Some(lane) => self.lanes.len() > 1 || !lane.batch.is_empty() || lane.pipe.inbox.queued() > 0,
+            None => false,
+        }
+    }
+
+    /// Messages that wait to be read.
+    pub fn waiting(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.batch.len() + lane.pipe.inbox.queued()).sum()
+    }
+
+    /// Forgets everything; returns how many messages that were.
+    pub fn clear(&mut self) -> usize {
+        let mut forgotten = 0;
+        while self.pop().is_some() {
+            forgotten += 1;
+        }
+        forgotten
+    }
+}
+
+impl Lane {
+    #[inline]
+    fn pop(&mut self) -> Option<Message> {
+        if self.batch.is_empty() && !self.pipe.inbox.refill(std::mem::take(&mut self.freed), &mut self.batch) {
+            return None;
+        }
+        let message = self.batch.pop_front()?;
+        self.freed.messages += 1;
+        self.freed.octets += message.size();
+        if self.freed.messages >= self.half {
+            self.pipe.inbox.free(std::mem::take(&mut self.freed));
+        }
+        Some(message)
+    }
+}

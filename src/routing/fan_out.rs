@@ -1,0 +1,153 @@
+//! [`FanOut`]: each message to every peer that wants it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::TopicIndex;
+use super::topics::{Added, Removed};
+use crate::message::Message;
+use crate::pipe::{PeerId, Pipe, Push};
+
+/// Copies each message to the pipes of its audience. It never waits: a full pipe misses the message, which is counted
+/// there (S4); unless the caller asks first.
+pub(crate) struct FanOut {
+    audience: Audience,
+    slots: HashMap<PeerId, usize>,
+    pipes: Vec<Option<Arc<Pipe>>>,
+    free: Vec<usize>,
+    index: TopicIndex<usize>,
+    /// The slots of pipes that were full when last written to; asked again before a message that must not be dropped.
+    full: Vec<usize>,
+}
+
+/// Who wants a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Every peer (XSUB).
+    Everyone,
+    /// The peers with a subscription to a prefix of the first frame (PUB, XPUB).
+    Subscribers,
+    /// The peers without one (`invert_matching`).
+    Others,
+}
+
+impl FanOut {
+    pub fn new(audience: Audience) -> Self {
+        Self {
+            audience,
+            slots: HashMap::new(),
+            pipes: Vec::new(),
+            free: Vec::new(),
+            index: TopicIndex::new(),
+            full: Vec::new(),
+        }
+    }
+
+    pub fn add(&mut self, pipe: Arc<Pipe>) {
+        if self.slots.contains_key(&pipe.id) {
+            return;
+        }
+        let slot = self.free.pop().unwrap_or(self.pipes.len());
+        self.slots.insert(pipe.id, slot);
+        if slot == self.pipes.len() {
+            self.pipes.push(Some(pipe));
+        } else {
+            self.pipes[slot] = Some(pipe);
+        }
+    }
+
+    /// Forgets `pipe`, and reports each topic that nobody wants any more.
+    pub fn remove(&mut self, pipe: &Arc<Pipe>, orphaned: impl FnMut(&[u8])) {
+        self.unsubscribe_all(pipe, orphaned);
+        if let Some(slot) = self.slots.remove(&pipe.id) {
+            self.pipes[slot] = None;
+            self.free.push(slot);
+        }
+    }
+
+    /// Forgets the subscriptions of `pipe`, whose connection is lost: it sends them again when it is back (S9).
+    pub fn unsubscribe_all(&mut self, pipe: &Arc<Pipe>, orphaned: impl FnMut(&[u8])) {
+        if let Some(slot) = self.slots.get(&pipe.id) {
+            self.index.remove_peer(*slot, orphaned);
+        }
+    }
+
+    pub fn subscribe(&mut self, pipe: &Arc<Pipe>, topic: &[u8]) -> Option<Added> {
+        let slot = self.slots.get(&pipe.id)?;
+        Some(self.index.insert(topic, *slot))
+    }
+
+    pub fn unsubscribe(&mut self, pipe: &Arc<Pipe>, topic: &[u8]) -> Option<Removed> {
+        let slot = self.slots.get(&pipe.id)?;
+        Some(self.index.remove(topic, *slot))
+    }
+
+    /// How many topics `pipe` has, and their octets.
+    pub fn subscriptions_of(&self, pipe: &Arc<Pipe>) -> (usize, usize) {
+        self.slots.get(&pipe.id).map_or((0, 0), |slot| {
+            (self.index.subscriptions_of(*slot), self.index.octets_of(*slot))
+        })
+    }
+
+    /// How many peers have at least one subscription.
+    pub fn subscribers(&self) -> usize {
+        self.index.peers_with_subscriptions()
+    }
+
+    /// Queues `message` for its whole audience. A full pipe misses it.
+    pub fn send(&mut self, message: &Message) {
+        let mut full = std::mem::take(&mut self.full);
+        self.for_each(message, |slot, pipe| match pipe.outbox.try_push(message) {
+            Push::Done { full: false } | Push::Closed => {}
+            Push::Done { full: true } => {
+                if !full.contains(&slot) {
+                    full.push(slot);
+                }
+            }
+            Push::Full => pipe.outbox.count_full(),
+        });
+        self.full = full;
+    }
+
+    /// Queues `message` for one pipe (`ManualLastValue`).
+    pub fn send_to(&mut self, pipe: &Arc<Pipe>, message: &Message) {
+        if pipe.outbox.try_push(message) == Push::Full {
+            pipe.outbox.count_full();
+        }
+    }
+
+    /// Queues `message` for its whole audience, or for nobody if one of it is full.
+    pub fn try_send_to_all(&mut self, message: &Message) -> bool {
+        let pipes = &self.pipes;
+        self.full.retain(|slot| pipes[*slot].as_ref().is_some_and(|pipe| pipe.outbox.is_full()));
+        if !self.full.is_empty() {
+            let full = std::mem::take(&mut self.full);
+            let mut missed = false;
+            self.for_each(message, |slot, _| missed |= full.contains(&slot));
+            self.full = full;
+            if missed {
+                return false;
+            }
+        }
+        self.send(message);
+        true
+    }
+
+    fn for_each(&mut self, message: &Message, mut each: impl FnMut(usize, &Arc<Pipe>)) {
+        let pipes = &self.pipes;
+        let mut at = |slot: usize| {
+            if let Some(Some(pipe)) = pipes.get(slot) {
+                each(slot, pipe);
+            }
+        };
+        match self.audience {
+            Audience::Everyone => (0..pipes.len()).for_each(at),
+            Audience::Subscribers => self.index.for_each_match(message.first(), at),
+            Audience::Others => {
+                let mut matched = vec![false; pipes.len()];
+                self.index.for_each_match(message.first(), |slot| matched[slot] = true);
+                (0..pipes.len()).filter(|slot| !matched[*slot]).for_each(&mut at);
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! [`LoadBalance`]: each message to the next peer with room.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::message::Message;
+use crate::pipe::{Pipe, Push};
+
+/// Deals messages round robin over the pipes that have room (A16).
+///
+/// A full pipe leaves the ring at once, so that it holds up nobody, and comes back by announcing itself.
+#[derive(Default)]
+pub(crate) struct LoadBalance {
+    ring: VecDeque<Arc<Pipe>>,
+}
+
+impl LoadBalance {
+    /// `pipe` has announced that it has room.
+    pub fn add(&mut self, pipe: Arc<Pipe>) {
+        self.ring.push_back(pipe);
+    }
+
+    pub fn remove(&mut self, pipe: &Arc<Pipe>) {
+        self.ring.retain(|there| !Arc::ptr_eq(there, pipe));
+    }
+
+    /// Queues `message` for the next pipe in turn and tells which; `None` if none has room.
+    #[inline]
+    pub fn try_send(&mut self, message: &Message) -> Option<Arc<Pipe>> {
+        loop {
+            match self.ring.front()?.outbox.try_push(message) {
+                Push::Done { full: false } => {
+                    if self.ring.len() > 1 {
+                        self.ring.rotate_left(1);
+                    }
+                    return self.ring.back().cloned();
+                }
+                Push::Done { full: true } => return self.ring.pop_front(),
+                Push::Full | Push::Closed => drop(self.ring.pop_front()),
+            }
+        }
+    }
+
+    /// Keeps a place at the next pipe in turn that has room.
+    pub fn reserve(&mut self) -> Option<Arc<Pipe>> {
+        while let Some(pipe) = self.ring.front() {
+            if pipe.outbox.reserve() {
+                self.ring.rotate_left(1);
+                return self.ring.back().cloned();
+            }
+            self.ring.pop_front();
+        }
+        None
+    }
+}

@@ -1,0 +1,138 @@
+//! The connecting side of an endpoint: connect, serve, back off, again.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Owner;
+use super::backoff::Backoff;
+use super::serve::{Ended, NotServed, Served, Session};
+use crate::endpoint::Endpoint;
+use crate::monitor::{Event, EventKind};
+use crate::options::StopReconnect;
+use crate::pipe::{Life, Pipe};
+use crate::transport::{self, ConnectOptions};
+
+/// One connected endpoint, from `connect` to `disconnect`.
+pub(crate) struct Dialing {
+    pub endpoint: Endpoint,
+    /// The peer's queues now; a new pipe takes its place when a request is abandoned.
+    pub pipe: watch::Sender<Arc<Pipe>>,
+    /// Set once the dialer is done.
+    pub finished: watch::Sender<bool>,
+}
+
+/// Keeps `dialing` connected until its pipe is ended or there is no point in trying.
+pub(crate) async fn dial(owner: Arc<dyn Owner>, dialing: Arc<Dialing>) {
+    let _finished = Finished(&dialing);
+    loop {
+        let pipe = dialing.pipe.borrow().clone();
+        {
+            let _ended = Ended { owner: &*owner, pipe: &pipe };
+            keep_connected(&owner, &dialing, &pipe).await;
+        }
+        match owner.renew(&dialing, &pipe) {
+            Some(fresh) => drop(dialing.pipe.send_replace(fresh)),
+            None => return,
+        }
+    }
+}
+
+async fn keep_connected(owner: &Arc<dyn Owner>, dialing: &Dialing, pipe: &Arc<Pipe>) {
+    let endpoint = Some(&dialing.endpoint);
+    let options = owner.options();
+    let connect_options = ConnectOptions {
+        tcp: options.tcp.clone(),
+        timeout: Some(options.connect_timeout),
+    };
+    let mut backoff = Backoff::new(&options.reconnect);
+    let stop = options.reconnect.stop;
+    owner.report(Event::new(endpoint, EventKind::ConnectDelayed));
+    loop {
+        let attempt = async {
+            let stream = transport::connect(&dialing.endpoint, &connect_options).await;
+            let stream = stream.map_err(Failed::Connect)?;
+            let session = Session::establish(owner, endpoint, stream, Some(pipe)).await;
+            session.map_err(Failed::Handshake)
+        };
+        let session = tokio::select! {
+            session = attempt => session,
+            () = given_up(pipe) => return,
+        };
+        let give_up = match session {
+            Ok(session) => {
+                let begun = Instant::now();
+                let served = session.run().await;
+                // A peer that takes each connection and drops it at once is not to be besieged.
+                if begun.elapsed() >= options.reconnect.max.min(STABLE) {
+                    backoff.reset();
+                }
+                match served {
+                    Served::Local => return,
+                    Served::Lost => stop == StopReconnect::AfterLoss,
+                }
+            }
+            Err(Failed::Connect(error)) => {
+                let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+                owner.report(Event::new(endpoint, EventKind::ConnectFailed(Arc::new(error))));
+                stop == StopReconnect::NobodyListens && refused
+            }
+            // N10: the same credentials would be refused again.
+            Err(Failed::Handshake(NotServed::Handshake(error))) => {
+                error.is_fatal() || stop == StopReconnect::HandshakeFailed
+            }
+            Err(Failed::Handshake(NotServed::Refused)) => stop == StopReconnect::HandshakeFailed,
+        };
+        if give_up {
+            owner.report(Event::new(endpoint, EventKind::GaveUp));
+            return;
+        }
+        let delay = backoff.delay();
+        owner.report(Event::new(endpoint, EventKind::Retrying(delay)));
+        tokio::select! {
+            () = sleep(delay) => {}
+            () = given_up(pipe) => return,
+        }
+    }
+}
+
+/// A connection that lasts so long was a success; one that does not counts as another failed attempt.
+const STABLE: Duration = Duration::from_secs(1);
+
+enum Failed {
+    Connect(io::Error),
+    Handshake(NotServed),
+}
+
+/// Waits until there is no point in connecting any more: the pipe is ended, or draining with nothing left or no time.
+async fn given_up(pipe: &Pipe) {
+    let Life::Draining(deadline) = pipe.outbox.closing().await else {
+        return;
+    };
+    if pipe.outbox.waiting() == 0 {
+        return;
+    }
+    let ended = std::future::poll_fn(|cx| match pipe.outbox.life(cx) {
+        Life::Ended => std::task::Poll::Ready(()),
+        Life::Open | Life::Draining(_) => std::task::Poll::Pending,
+    });
+    match deadline {
+        Some(deadline) => tokio::select! {
+            () = ended => {}
+            () = sleep_until(Instant::from_std(deadline)) => {}
+        },
+        None => ended.await,
+    }
+}
+
+/// Says that the dialer is done, however it ends.
+pub(super) struct Finished<'a>(pub &'a Dialing);
+
+impl Drop for Finished<'_> {
+    fn drop(&mut self) {
+        self.0.finished.send_replace(true);
+    }
+}

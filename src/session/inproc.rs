@@ -1,0 +1,243 @@
+//! Connections within the process: two pipes, crosswise. There are no octets, no handshake and no pump; what is left is
+//! finding each other by name and telling each other of the end.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, LazyLock, Mutex, Weak};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::dialer::{Dialing, Finished};
+use super::serve::Ended;
+use super::{Newcomer, Owner};
+use crate::endpoint::Endpoint;
+use crate::identity::Identity;
+use crate::monitor::{Event, EventKind};
+use crate::pattern::SocketType;
+use crate::pipe::{FarSocket, Life, Pipe, lock};
+use crate::transport::PeerAddress;
+use crate::zmtp::{HandshakeError, PeerMetadata, Version};
+
+/// The names of this process: who is bound, and who waits for somebody to bind (A14).
+static NAMES: LazyLock<Mutex<HashMap<Endpoint, Name>>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Name {
+    bound: Option<Weak<dyn Owner>>,
+    waiting: Vec<Waiting>,
+}
+
+/// A connected socket, its pipe, and the pipe that awaits the bound socket.
+struct Waiting {
+    connector: Weak<dyn Owner>,
+    endpoint: Endpoint,
+    near: Arc<Pipe>,
+    far: Arc<Pipe>,
+}
+
+/// Binds `owner` to the name of `endpoint`, and joins those who wait for it.
+pub(crate) fn bind_inproc(owner: &Arc<dyn Owner>, endpoint: &Endpoint) -> io::Result<()> {
+    let waiting = {
+        let mut names = lock(&NAMES);
+        let name = names.entry(endpoint.clone()).or_default();
+        if name.bound.as_ref().is_some_and(|bound| bound.strong_count() > 0) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        name.bound = Some(Arc::downgrade(owner));
+        std::mem::take(&mut name.waiting)
+    };
+    owner.report(Event::new(Some(endpoint), EventKind::Listening));
+    for waiting in waiting {
+        waiting.join(owner);
+    }
+    Ok(())
+}
+
+/// Frees the name of `endpoint`; sockets that are joined stay joined (A12).
+pub(crate) fn unbind_inproc(owner: &Arc<dyn Owner>, endpoint: &Endpoint) {
+    let mut names = lock(&NAMES);
+    if let Some(name) = names.get_mut(endpoint) {
+        let ours = Arc::downgrade(owner);
+        name.bound.take_if(|bound| bound.ptr_eq(&ours));
+        if name.bound.is_none() && name.waiting.is_empty() {
+            names.remove(endpoint);
+        }
+    }
+    drop(names);
+    owner.report(Event::new(Some(endpoint), EventKind::Closed));
+}
+
+/// Keeps `dialing` joined to whoever is bound to its name, until it is disconnected.
+pub(crate) async fn dial_inproc(owner: Arc<dyn Owner>, dialing: Arc<Dialing>) {
+    let _finished = Finished(&dialing);
+    loop {
+        let near = dialing.pipe.borrow().clone();
+        {
+            let _ended = Ended { owner: &*owner, pipe: &near };
+            let _registration = register(&owner, &dialing.endpoint, &near);
+            if let Life::Draining(deadline) = near.outbox.closing().await {
+                drained(&owner, &near, deadline).await;
+            }
+        }
+        match owner.renew(&dialing, &near) {
+            Some(fresh) => drop(dialing.pipe.send_replace(fresh)),
+            None => return,
+        }
+    }
+}
+
+/// Waits until what was sent before anybody was bound has found its socket, or until `deadline`.
+async fn drained(owner: &Arc<dyn Owner>, near: &Arc<Pipe>, deadline: Option<std::time::Instant>) {
+    let delivered = owner.pipes().writable.until(|| (near.outbox.waiting() == 0).then_some(()));
+    match deadline {
+        Some(deadline) => tokio::select! {
+            () = delivered => {}
+            () = sleep_until(Instant::from_std(deadline)) => {}
+        },
+        None => delivered.await,
+    }
+}
+
+/// Joins `near` to the bound socket, or lets it wait for one as long as the registration lives.
+fn register<'a>(owner: &Arc<dyn Owner>, endpoint: &'a Endpoint, near: &'a Arc<Pipe>) -> Registration<'a> {
+    let registration = Registration { endpoint, near };
+    let Some(far) = near.outbox.far() else { return registration };
+    let waiting = Waiting {
+        connector: Arc::downgrade(owner),
+        endpoint: endpoint.clone(),
+        near: near.clone(),
+        far,
+    };
+    let mut names = lock(&NAMES);
+    let name = names.entry(endpoint.clone()).or_default();
+    match name.bound.as_ref().and_then(Weak::upgrade) {
+        Some(bound) => {
+            drop(names);
+            waiting.join(&bound);
+        }
+        None => {
+            owner.report(Event::new(Some(endpoint), EventKind::ConnectDelayed));
+            name.waiting.push(waiting);
+        }
+    }
+    registration
+}
+
+struct Registration<'a> {
+    endpoint: &'a Endpoint,
+    near: &'a Arc<Pipe>,
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        let mut names = lock(&NAMES);
+        if let Some(name) = names.get_mut(self.endpoint) {
+            name.waiting.retain(|waiting| !Arc::ptr_eq(&waiting.near, self.near));
+            if name.waiting.is_empty() && name.bound.as_ref().is_none_or(|bound| bound.strong_count() == 0) {
+                names.remove(self.endpoint);
+            }
+        }
+    }
+}
+
+impl Waiting {
+    /// Gives both sockets their place at each other, or tells both why not.
+    fn join(self, bound: &Arc<dyn Owner>) {
+        let Self { connector, endpoint, near, far } = self;
+        let Some(connector) = connector.upgrade() else { return };
+        let report = |owner: &Arc<dyn Owner>, kind, pipe: &Arc<Pipe>| {
+            owner.report(Event::new(Some(&endpoint), kind).address(PeerAddress::Inproc).peer(pipe.id));
+        };
+        report(&connector, EventKind::Connected, &near);
+        report(bound, EventKind::Accepted, &far);
+        let (near_type, far_type) = (connector.socket_type(), bound.socket_type());
+        if !near_type.compatible(far_type) {
+            let failed = |ours, theirs| {
+                EventKind::HandshakeFailed(HandshakeError::IncompatibleSocketType { ours, theirs })
+            };
+            report(&connector, failed(near_type, far_type), &near);
+            report(bound, failed(far_type, near_type), &far);
+            near.outbox.end(Life::Ended);
+            return;
+        }
+        near.outbox.join(Arc::new(Bound(Arc::downgrade(bound))));
+        far.outbox.join(Arc::new(Connector(Arc::downgrade(&connector))));
+        far.adopt(&near, bound.pipes());
+        if let Err(reason) = bound.admit(Some(&far), newcomer(&connector, &endpoint, true)) {
+            let refused = HandshakeError::Refused { reason: reason.to_owned() };
+            report(&connector, EventKind::HandshakeFailed(refused), &near);
+            report(bound, EventKind::Refused(reason), &far);
+            near.outbox.end(Life::Ended);
+            return;
+        }
+        report(bound, EventKind::HandshakeSucceeded, &far);
+        if let Err(reason) = connector.admit(Some(&near), newcomer(bound, &endpoint, false)) {
+            report(&connector, EventKind::Refused(reason), &near);
+            near.outbox.end(Life::Ended);
+            return;
+        }
+        report(&connector, EventKind::HandshakeSucceeded, &near);
+    }
+}
+
+/// What `owner` would announce in a handshake.
+fn newcomer(owner: &Arc<dyn Owner>, endpoint: &Endpoint, accepted: bool) -> Newcomer {
+    let options = owner.options();
+    let identity = match owner.socket_type() {
+        SocketType::Req | SocketType::Dealer | SocketType::Router => options.identity.clone(),
+        _ => Identity::default(),
+    };
+    Newcomer {
+        endpoint: Some(endpoint.clone()),
+        address: PeerAddress::Inproc,
+        metadata: PeerMetadata {
+            socket_type: owner.socket_type(),
+            identity,
+            properties: options.properties.clone(),
+            version: Version::V3_1,
+        },
+        accepted,
+    }
+}
+
+/// The bound socket, as the connected one's pipe knows it.
+struct Bound(Weak<dyn Owner>);
+
+impl FarSocket for Bound {
+    fn subscription(&self, far: &Arc<Pipe>, subscribe: bool, topic: &[u8]) {
+        if let Some(owner) = self.0.upgrade() {
+            relay_subscription(&owner, far, subscribe, topic);
+        }
+    }
+
+    fn gone(&self, far: &Arc<Pipe>) {
+        if let Some(owner) = self.0.upgrade() {
+            owner.ended(far);
+        }
+    }
+}
+
+/// The connected socket, as the bound one's pipe knows it.
+struct Connector(Weak<dyn Owner>);
+
+impl FarSocket for Connector {
+    fn subscription(&self, near: &Arc<Pipe>, subscribe: bool, topic: &[u8]) {
+        if let Some(owner) = self.0.upgrade() {
+            relay_subscription(&owner, near, subscribe, topic);
+        }
+    }
+
+    fn gone(&self, near: &Arc<Pipe>) {
+        // The endpoint is still wanted: its task waits for the next socket of this name.
+        near.retire();
+    }
+}
+
+fn relay_subscription(owner: &Arc<dyn Owner>, pipe: &Arc<Pipe>, subscribe: bool, topic: &[u8]) {
+    if let Err(cause) = owner.subscription(pipe, subscribe, topic) {
+        let endpoint = pipe.peer().and_then(|peer| peer.endpoint().cloned());
+        let event = Event::new(endpoint.as_ref(), EventKind::Disconnected(cause));
+        owner.report(event.address(PeerAddress::Inproc).peer(pipe.id));
+        pipe.outbox.end(Life::Ended);
+    }
+}

@@ -1,0 +1,90 @@
+//! The binding side of an endpoint: accept, and one task for each connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::time::sleep;
+use tracing::info_span;
+
+use super::Owner;
+use super::serve::serve_accepted;
+use crate::endpoint::Endpoint;
+use crate::monitor::{Event, EventKind};
+use crate::transport::{Listener, accept_error_is_temporary};
+
+/// One bound endpoint, from `bind` to `unbind`.
+pub(crate) struct Accepting {
+    pub endpoint: Endpoint,
+    /// Set to stop accepting; peers that are here stay (A12).
+    pub stop: watch::Sender<bool>,
+    /// Set once the listener is closed and its address is free again.
+    pub finished: watch::Sender<bool>,
+}
+
+impl Accepting {
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            stop: watch::Sender::new(false),
+            finished: watch::Sender::new(false),
+        }
+    }
+}
+
+/// Accepts connections until it is told to stop.
+pub(crate) async fn accept(owner: Arc<dyn Owner>, accepting: Arc<Accepting>, listener: Listener) {
+    let finished = Finished(&*owner, &accepting);
+    let endpoint = Some(&accepting.endpoint);
+    owner.report(Event::new(endpoint, EventKind::Listening));
+    let mut stop = accepting.stop.subscribe();
+    tokio::select! {
+        () = accept_all(&owner, &accepting.endpoint, &listener) => {}
+        _ = stop.wait_for(|stop| *stop) => {}
+        () = owner.tasks().stopping() => {}
+    }
+    drop(listener);
+    drop(finished);
+}
+
+async fn accept_all(owner: &Arc<dyn Owner>, endpoint: &Endpoint, listener: &Listener) {
+    let handshakes = Arc::new(Semaphore::new(owner.options().max_pending_handshakes));
+    let mut delay = FIRST_DELAY;
+    loop {
+        // The permit comes first: connections beyond the limit wait in the kernel's backlog.
+        let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok(stream) => {
+                delay = FIRST_DELAY;
+                let span = info_span!("connection", %endpoint, peer = %stream.peer_address());
+                let connection = serve_accepted(owner.clone(), Some(endpoint.clone()), stream, permit);
+                if owner.tasks().spawn(span, connection).is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                let temporary = accept_error_is_temporary(&error);
+                owner.report(Event::new(Some(endpoint), EventKind::AcceptFailed(Arc::new(error))));
+                if !temporary {
+                    return;
+                }
+                sleep(delay).await;
+                delay = (delay * 2).min(MAX_DELAY);
+            }
+        }
+    }
+}
+
+/// Says that the listener is gone, however it ends.
+struct Finished<'a>(&'a dyn Owner, &'a Accepting);
+
+impl Drop for Finished<'_> {
+    fn drop(&mut self) {
+        self.0.report(Event::new(Some(&self.1.endpoint), EventKind::Closed));
+        self.1.finished.send_replace(true);
+    }
+}
+
+/// How long to wait when the system has no room for a connection.
+const FIRST_DELAY: Duration = Duration::from_millis(10);
+const MAX_DELAY: Duration = Duration::from_secs(1);

@@ -1,0 +1,74 @@
+//! Sessions: each runs one connection, from the handshake to its end. The only room that spawns tasks.
+//!
+//! ```text
+//!  dialer    one for each connected endpoint: connect, serve, back off, again
+//!  listener  one for each bound endpoint: accept, and one task for each connection
+//!  serve     handshake, a place in the socket, the pump, the good-bye
+//!  pump      octets ⇄ messages, between a stream and a pipe
+//! ```
+//!
+//! A session knows its socket only as an [`Owner`].
+
+mod backoff;
+mod dialer;
+mod inproc;
+mod listener;
+mod pump;
+mod serve;
+mod tasks;
+
+use std::sync::Arc;
+
+pub(crate) use self::dialer::{Dialing, dial};
+pub(crate) use self::inproc::{bind_inproc, dial_inproc, unbind_inproc};
+pub(crate) use self::listener::{Accepting, accept};
+pub(crate) use self::serve::adopt;
+pub(crate) use self::tasks::Tasks;
+
+use crate::message::Message;
+use crate::monitor::{DisconnectCause, Event};
+use crate::options::Options;
+use crate::pattern::SocketType;
+use crate::pipe::{Pipe, PipeConfig};
+
+/// What a session asks of the socket that it serves.
+pub(crate) trait Owner: Send + Sync + 'static {
+    fn socket_type(&self) -> SocketType;
+
+    fn options(&self) -> &Options;
+
+    /// How its pipes are made.
+    fn pipes(&self) -> &PipeConfig;
+
+    fn tasks(&self) -> &Tasks;
+
+    fn report(&self, event: Event);
+
+    /// A handshake is done. Gives the newcomer its place: `pipe` if it has one already (connecting side), else a new
+    /// one. `Err` is the reason that is sent to it as an ERROR.
+    fn admit(&self, pipe: Option<&Arc<Pipe>>, newcomer: Newcomer) -> Result<Arc<Pipe>, &'static str>;
+
+    /// The connection of `pipe` is gone, and what it did not carry is back in the outbox.
+    fn lost(&self, pipe: &Arc<Pipe>);
+
+    /// `pipe` will not be connected again. What it still holds is dropped and counted.
+    fn ended(&self, pipe: &Arc<Pipe>);
+
+    /// A fresh pipe for an endpoint whose old one was ended although the endpoint is still wanted.
+    fn renew(&self, dialing: &Arc<Dialing>, old: &Arc<Pipe>) -> Option<Arc<Pipe>>;
+
+    /// A peer subscribes, or cancels.
+    fn subscription(&self, pipe: &Arc<Pipe>, subscribe: bool, topic: &[u8]) -> Result<(), DisconnectCause>;
+
+    /// A message to a socket that does not simply receive ([`Row::receives`](crate::pattern::Row)).
+    fn intercept(&self, pipe: &Arc<Pipe>, message: Message) -> Result<(), DisconnectCause>;
+}
+
+/// Who wants a place in a socket.
+pub(crate) struct Newcomer {
+    /// None for an adopted stream.
+    pub endpoint: Option<crate::endpoint::Endpoint>,
+    pub address: crate::transport::PeerAddress,
+    pub metadata: crate::zmtp::PeerMetadata,
+    pub accepted: bool,
+}

@@ -1,0 +1,249 @@
+//! One connection from its first octet to its last.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::pump::{End, Pump};
+use super::{Newcomer, Owner};
+use crate::endpoint::Endpoint;
+use crate::monitor::{DisconnectCause, Event, EventKind};
+use crate::pipe::{Life, Pipe};
+use crate::transport::Stream;
+use crate::zmtp::{Established, Handshake, HandshakeConfig, HandshakeError, HeartbeatConfig, Limits, put_error};
+
+/// A connection whose handshake is done and whose peer has a place in the socket.
+pub(super) struct Session {
+    owner: Arc<dyn Owner>,
+    endpoint: Option<Endpoint>,
+    stream: Arc<Stream>,
+    pub pipe: Arc<Pipe>,
+    established: Established,
+    /// Octets that came behind the handshake.
+    read: BytesMut,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(crate) enum Served {
+    /// This side is done with it.
+    Local,
+    /// The peer, or the network.
+    Lost,
+}
+
+/// Why a connection was never served.
+#[derive(Debug)]
+pub(super) enum NotServed {
+    Handshake(HandshakeError),
+    /// This socket has no place for the peer.
+    Refused,
+}
+
+impl Session {
+    /// Shakes hands over `stream` and finds the peer its place; `pipe` if it has one already.
+    pub async fn establish(
+        owner: &Arc<dyn Owner>,
+        endpoint: Option<&Endpoint>,
+        stream: Stream,
+        pipe: Option<&Arc<Pipe>>,
+    ) -> Result<Self, NotServed> {
+        let address = stream.peer_address();
+        let report = |kind| owner.report(Event::new(endpoint, kind).address(address));
+        report(if pipe.is_some() { EventKind::Connected } else { EventKind::Accepted });
+        let mut handshake = Handshake::new(config(&**owner), Instant::now().into_std());
+        let mut read = BytesMut::with_capacity(FIRST_READ);
+        let deadline = Instant::from_std(handshake.deadline());
+        let outcome = timeout_at(deadline, shake_hands(&stream, &mut handshake, &mut read)).await;
+        let established = match outcome.unwrap_or(Err(HandshakeError::TimedOut)) {
+            Ok(established) => established,
+            Err(error) => {
+                report(EventKind::HandshakeFailed(error.clone()));
+                return Err(NotServed::Handshake(error));
+            }
+        };
+        let newcomer = Newcomer {
+            endpoint: endpoint.cloned(),
+            address,
+            metadata: established.peer.clone(),
+            accepted: pipe.is_none(),
+        };
+        let pipe = match owner.admit(pipe, newcomer) {
+            Ok(pipe) => pipe,
+            Err(reason) => {
+                let mut error = BytesMut::new();
+                put_error(&mut error, reason);
+                let _ = timeout(GOOD_BYE, write_all(&stream, &mut error)).await;
+                report(EventKind::Refused(reason));
+                return Err(NotServed::Refused);
+            }
+        };
+        owner.report(Event::new(endpoint, EventKind::HandshakeSucceeded).address(address).peer(pipe.id));
+        Ok(Self {
+            owner: owner.clone(),
+            endpoint: endpoint.cloned(),
+            stream: Arc::new(stream),
+            pipe,
+            established,
+            read,
+        })
+    }
+
+    /// Carries messages until the connection ends, and gives back to the outbox what it did not carry.
+    pub async fn run(self) -> Served {
+        let Self { owner, endpoint, stream, pipe, established, read } = self;
+        // However this task ends (the runtime may drop it), the pipe learns that its connection is gone.
+        let mut connection = Connection { owner: &*owner, pipe: &pipe, unsent: None };
+        let mut pump = Pump::new(&*owner, &pipe, &stream, established.engine, read);
+        let end = poll_fn(|cx| pump.poll(cx)).await;
+        connection.unsent = Some(pump.into_unsent());
+        if let End::Drained(until) = end {
+            let _ = timeout_at(until, good_bye(&stream)).await;
+        }
+        drop(connection);
+        let (served, cause) = match end {
+            End::Drained(_) | End::Ended => (Served::Local, DisconnectCause::Local),
+            End::Failed(cause) => (Served::Lost, cause),
+        };
+        let event = Event::new(endpoint.as_ref(), EventKind::Disconnected(cause));
+        owner.report(event.address(stream.peer_address()).peer(pipe.id));
+        served
+    }
+}
+
+/// Serves a stream that was made elsewhere, once.
+pub(crate) async fn adopt(owner: Arc<dyn Owner>, stream: Stream) {
+    serve_accepted(owner, None, stream, ()).await;
+}
+
+/// Serves a connection that came to this socket: its pipe lives as long as it does (A3, A5). `permit` is given back
+/// when the handshake is over.
+pub(super) async fn serve_accepted<T>(owner: Arc<dyn Owner>, endpoint: Option<Endpoint>, stream: Stream, permit: T) {
+    let session = tokio::select! {
+        session = Session::establish(&owner, endpoint.as_ref(), stream, None) => session,
+        () = owner.tasks().stopping() => return,
+    };
+    drop(permit);
+    if let Ok(session) = session {
+        let pipe = session.pipe.clone();
+        let _ended = Ended { owner: &*owner, pipe: &pipe };
+        session.run().await;
+    }
+}
+
+/// A connection that is up; dropped, it tells the outbox and the socket that it no longer is.
+struct Connection<'a> {
+    owner: &'a dyn Owner,
+    pipe: &'a Arc<Pipe>,
+    unsent: Option<crate::pipe::Writing>,
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        self.pipe.outbox.disconnected(self.unsent.take().unwrap_or_default());
+        self.owner.lost(self.pipe);
+    }
+}
+
+/// Takes the pipe out of its socket when dropped.
+pub(super) struct Ended<'a> {
+    pub owner: &'a dyn Owner,
+    pub pipe: &'a Arc<Pipe>,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.owner.ended(self.pipe);
+    }
+}
+
+fn config(owner: &dyn Owner) -> HandshakeConfig {
+    let options = owner.options();
+    HandshakeConfig {
+        socket_type: owner.socket_type(),
+        identity: options.identity.clone(),
+        properties: options.properties.clone(),
+        limits: Limits {
+            max_message_size: options.max_message_size,
+            max_frames: options.max_frames,
+            ..Limits::default()
+        },
+        heartbeat: options.heartbeat.map(|heartbeat| HeartbeatConfig {
+            interval: heartbeat.interval,
+            timeout: heartbeat.timeout,
+            ttl: heartbeat.ttl,
+        }),
+        timeout: options.handshake_timeout,
+    }
+}
+
+async fn shake_hands(
+    stream: &Stream,
+    handshake: &mut Handshake,
+    read: &mut BytesMut,
+) -> Result<Established, HandshakeError> {
+    loop {
+        let written = write_all(stream, handshake.output()).await;
+        written.map_err(|_| HandshakeError::Closed)?;
+        read.reserve(FIRST_READ);
+        match poll_fn(|cx| stream.poll_read(cx, read)).await {
+            Ok(0) | Err(_) => return Err(HandshakeError::Closed),
+            Ok(_) => {}
+        }
+        let outcome = handshake.input(read, Instant::now().into_std());
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(established)) => {
+                let written = write_all(stream, handshake.output()).await;
+                return written.map(|()| established).map_err(|_| HandshakeError::Closed);
+            }
+            Err(error) => {
+                // The peer is told why, if it listens.
+                if write_all(stream, handshake.output()).await.is_ok() {
+                    let _ = timeout(GOOD_BYE, good_bye(stream)).await;
+                }
+                return Err(error);
+            }
+        }
+    }
+}
+
+async fn write_all(stream: &Stream, octets: &mut BytesMut) -> io::Result<()> {
+    while octets.has_remaining() {
+        match poll_fn(|cx| stream.poll_write(cx, &[IoSlice::new(octets)])).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            n => octets.advance(n),
+        }
+    }
+    poll_fn(|cx| stream.poll_flush(cx)).await
+}
+
+/// Says that nothing more comes, and reads until the peer says the same: a connection that is closed over unread octets
+/// is reset, and what the peer has not yet read of ours would be lost with it.
+async fn good_bye(stream: &Stream) -> io::Result<()> {
+    poll_fn(|cx| stream.poll_flush(cx)).await?;
+    poll_fn(|cx| stream.poll_shutdown(cx)).await?;
+    let mut discarded = BytesMut::with_capacity(FIRST_READ);
+    while poll_fn(|cx| stream.poll_read(cx, &mut discarded)).await? > 0 {
+        discarded.clear();
+    }
+    Ok(())
+}
+
+/// How long a peer has for its part of the good-bye.
+pub(super) const GOOD_BYE: Duration = Duration::from_secs(1);
+/// Room for the octets of a handshake.
+const FIRST_READ: usize = 4 << 10;
+
+/// The instant until which a good-bye may last.
+pub(super) fn good_bye_until(life: Life) -> Instant {
+    let until = Instant::now() + GOOD_BYE;
+    match life {
+        Life::Draining(Some(deadline)) => until.min(Instant::from_std(deadline)),
+        Life::Open | Life::Draining(None) | Life::Ended => until,
+    }
+}

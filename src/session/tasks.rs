@@ -1,0 +1,69 @@
+//! [`Tasks`]: the tasks of one socket, which end before it is closed.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// Spawns the tasks of one socket and waits for their end.
+#[derive(Default)]
+pub(crate) struct Tasks {
+    live: Arc<watch::Sender<usize>>,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// Runs `task` on the runtime of the caller, or returns it when there is none.
+    pub fn spawn(&self, span: tracing::Span, task: impl Future<Output = ()> + Send + 'static) -> Result<(), NoRuntime> {
+        let runtime = Handle::try_current().map_err(|_| NoRuntime)?;
+        let guard = Guard::enter(&self.live);
+        runtime.spawn(
+            async move {
+                let _guard = guard;
+                task.await;
+            }
+            .instrument(span),
+        );
+        Ok(())
+    }
+
+    /// Tells the tasks that have nothing to deliver to end: listeners, and handshakes of accepted connections.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until [`stop`](Self::stop).
+    pub async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Waits until no task is left.
+    pub async fn finished(&self) {
+        let mut live = self.live.subscribe();
+        // The sender is `self`: it cannot be gone.
+        let _ = live.wait_for(|live| *live == 0).await;
+    }
+}
+
+/// There is no Tokio runtime to spawn on.
+#[derive(Debug)]
+pub(crate) struct NoRuntime;
+
+/// Counts a task until it ends, however it ends.
+struct Guard(Arc<watch::Sender<usize>>);
+
+impl Guard {
+    fn enter(live: &Arc<watch::Sender<usize>>) -> Self {
+        live.send_modify(|live| *live += 1);
+        Self(live.clone())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.send_modify(|live| *live -= 1);
+    }
+}

@@ -1,0 +1,455 @@
+//! [`Core`]: what all handles and sessions of one socket share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use tokio::sync::watch;
+
+use crate::endpoint::{Address, Endpoint};
+use crate::error::Undelivered;
+use crate::identity::Identity;
+use crate::message::Message;
+use crate::monitor::{DisconnectCause, Event, PeerFacts, PeerInfo, Reporter};
+use crate::options::{DuplicateIdentity, Options, Subscriptions, Verbosity};
+use crate::pattern::{Outbound, Row, SocketType, parse_subscription, subscription_message};
+use crate::pipe::{Life, PeerId, Pipe, PipeConfig, ReadyList, Wake, lock};
+use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicSet};
+use crate::session::{Accepting, Dialing, Newcomer, Owner, Tasks};
+use crate::stats::{Drops, Stats};
+
+/// A socket without its type: options, policies, pipes and tasks.
+///
+/// Locks are taken in the order of the fields, and before those of pipes.
+pub(crate) struct Core {
+    pub socket_type: SocketType,
+    pub row: &'static Row,
+    pub options: Options,
+    pub pipes: PipeConfig,
+    pub state: Mutex<State>,
+    pub policy: Mutex<Policy>,
+    pub inbound: Mutex<Inbound>,
+    pub tasks: Tasks,
+    pub reporter: Reporter,
+    /// How many peers are connected.
+    pub connected: watch::Sender<usize>,
+    /// How many peers have a subscription.
+    pub subscribers: watch::Sender<usize>,
+    closed: AtomicBool,
+    /// The number of the last request (R4).
+    requests: AtomicU32,
+    /// For handing itself to sessions.
+    itself: Weak<Core>,
+}
+
+/// Endpoints and pipes; touched when something comes or goes.
+#[derive(Default)]
+pub(crate) struct State {
+    pub pipes: HashMap<PeerId, Arc<Pipe>>,
+    pub dialing: Vec<Arc<Dialing>>,
+    pub accepting: Vec<Arc<Accepting>>,
+    /// Identities that peers are to have whatever they announce, by the pipe (`connect_as`).
+    pub assigned: HashMap<PeerId, Identity>,
+    /// What pipes that are gone have counted.
+    pub past: Stats,
+    pub undelivered: Undelivered,
+}
+
+/// The outbound policy.
+pub(crate) enum Policy {
+    None,
+    LoadBalance(LoadBalance),
+    ByPeer(ByPeer),
+    FanOut(FanOut),
+}
+
+/// The inbound policy, and what is counted under its lock.
+#[derive(Default)]
+pub(crate) struct Inbound {
+    pub queue: FairQueue,
+    /// What this socket subscribed to (SUB, XSUB).
+    pub topics: TopicSet,
+    /// The connected peers, to which subscriptions are sent (SUB, XSUB).
+    pub publishers: Vec<Arc<Pipe>>,
+    /// Whose subscription was received last (XPUB in manual mode).
+    pub last_subscriber: Option<Arc<Pipe>>,
+    pub dropped: Drops,
+}
+
+/// The most subscription events that wait for an XPUB's user.
+const MAX_EVENTS: usize = 1 << 17;
+/// The most octets of topics of one peer.
+const MAX_TOPIC_OCTETS: usize = 16 << 20;
+
+impl Core {
+    pub fn new(socket_type: SocketType, options: Options) -> Arc<Self> {
+        let row = socket_type.row();
+        let policy = match row.outbound {
+            Outbound::None => Policy::None,
+            Outbound::LoadBalance => Policy::LoadBalance(LoadBalance::default()),
+            Outbound::ByPeer => Policy::ByPeer(ByPeer::default()),
+            Outbound::Everyone => Policy::FanOut(FanOut::new(Audience::Everyone)),
+            Outbound::Subscribers if options.invert_matching => Policy::FanOut(FanOut::new(Audience::Others)),
+            Outbound::Subscribers => Policy::FanOut(FanOut::new(Audience::Subscribers)),
+        };
+        let pipes = PipeConfig {
+            send: options.send,
+            recv: options.recv,
+            conflate: options.conflate,
+            readable: Arc::new(ReadyList::new(Wake::One)),
+            writable: Arc::new(ReadyList::new(match row.outbound {
+                Outbound::LoadBalance => Wake::All,
+                // Their peers are found otherwise.
+                Outbound::None | Outbound::ByPeer | Outbound::Subscribers | Outbound::Everyone => Wake::AllUnlisted,
+            })),
+        };
+        Arc::new_cyclic(|itself| Self {
+            socket_type,
+            row,
+            options,
+            pipes,
+            state: Mutex::default(),
+            policy: Mutex::new(policy),
+            inbound: Mutex::default(),
+            tasks: Tasks::default(),
+            reporter: Reporter::default(),
+            connected: watch::Sender::new(0),
+            subscribers: watch::Sender::new(0),
+            closed: AtomicBool::new(false),
+            requests: AtomicU32::new(0),
+            itself: itself.clone(),
+        })
+    }
+
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Closes the socket for calls. `false` if it was closed before.
+    pub fn set_closed(&self) -> bool {
+        !self.closed.swap(true, Ordering::AcqRel)
+    }
+
+    pub fn next_request(&self) -> u32 {
+        self.requests.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// This socket, as its sessions know it. It cannot be gone while a method of it runs.
+    pub fn owner(&self) -> Option<Arc<dyn Owner>> {
+        self.itself.upgrade().map(|core| core as Arc<dyn Owner>)
+    }
+
+    /// A fresh pipe towards `endpoint`: its queue exists before the connection does (A3).
+    pub fn connecting_pipe(&self, endpoint: &Endpoint) -> Arc<Pipe> {
+        match endpoint.address() {
+            Address::Inproc(_) => Pipe::inproc_pair(&self.pipes).0,
+            Address::Tcp(_) | Address::Ipc(_) => Pipe::wire(&self.pipes, self.options.immediate),
+        }
+    }
+
+    /// Gives a fresh pipe its place: it may be written to from now on, if the type writes to unconnected peers.
+    pub fn attach(&self, pipe: &Arc<Pipe>) {
+        lock(&self.state).pipes.insert(pipe.id, pipe.clone());
+        match &mut *lock(&self.policy) {
+            Policy::LoadBalance(_) => pipe.outbox.invite(pipe),
+            Policy::FanOut(fan_out) => fan_out.add(pipe.clone()),
+            Policy::None | Policy::ByPeer(_) => {}
+        }
+    }
+
+    /// The identity of a newcomer to a ROUTER, and its entry in the table. `Err` if it is taken (R11).
+    fn register(&self, pipe: &Arc<Pipe>, announced: &Identity) -> Result<Identity, &'static str> {
+        let assigned = lock(&self.state).assigned.get(&pipe.id).cloned();
+        let Policy::ByPeer(by_peer) = &mut *lock(&self.policy) else {
+            return Ok(announced.clone());
+        };
+        let identity = match assigned {
+            Some(identity) => identity,
+            None if announced.is_empty() || self.socket_type == SocketType::Rep => by_peer.automatic(),
+            None => announced.clone(),
+        };
+        if let Some(holder) = by_peer.taken(&identity, pipe) {
+            match self.options.duplicate_identity {
+                DuplicateIdentity::Refuse => return Err("the identity is taken by another peer"),
+                DuplicateIdentity::HandOver => holder.outbox.end(Life::Ended),
+            }
+        }
+        by_peer.insert(identity.clone(), pipe.clone());
+        Ok(identity)
+    }
+
+    fn unregister(&self, pipe: &Arc<Pipe>) {
+        let assigned = lock(&self.state).assigned.get(&pipe.id).cloned();
+        let identity = assigned.or_else(|| pipe.peer().map(|peer| peer.identity().clone()));
+        if let (Policy::ByPeer(by_peer), Some(identity)) = (&mut *lock(&self.policy), identity) {
+            by_peer.remove(&identity, pipe);
+        }
+    }
+
+    /// Gives a pipe that is not yet connected the identity of our choice. `false` if that is taken.
+    pub fn assign(&self, pipe: &Arc<Pipe>, identity: &Identity) -> bool {
+        let Policy::ByPeer(by_peer) = &mut *lock(&self.policy) else { return true };
+        let free = by_peer.taken(identity, pipe).is_none();
+        if free {
+            by_peer.insert(identity.clone(), pipe.clone());
+        }
+        free
+    }
+
+    fn subscribes(&self) -> bool {
+        matches!(self.socket_type, SocketType::Sub | SocketType::XSub)
+    }
+
+    /// Counts the connected peers anew and tells those who wait for that.
+    fn peers_changed(&self) {
+        let state = lock(&self.state);
+        let connected = state.pipes.values().filter(|pipe| pipe.connected_peer().is_some()).count();
+        self.connected.send_replace(connected);
+    }
+
+    fn subscribers_changed(&self, fan_out: &FanOut) {
+        let subscribers = fan_out.subscribers();
+        self.subscribers.send_if_modified(|there| std::mem::replace(there, subscribers) != subscribers);
+    }
+
+    /// Hands the user of an XPUB a subscription or its end.
+    fn subscription_event(&self, pipe: &Arc<Pipe>, subscribe: bool, topic: &[u8]) {
+        if self.socket_type == SocketType::XPub {
+            pipe.inbox.push_event(pipe, subscription_message(subscribe, topic), MAX_EVENTS);
+        }
+    }
+
+    /// Puts a subscription into effect, or ends it.
+    pub fn apply_subscription(
+        &self,
+        pipe: &Arc<Pipe>,
+        subscribe: bool,
+        topic: &[u8],
+    ) -> Result<(), DisconnectCause> {
+        let manual = self.options.subscriptions != Subscriptions::Automatic;
+        let verbosity = self.options.verbosity;
+        let Policy::FanOut(fan_out) = &mut *lock(&self.policy) else { return Ok(()) };
+        let event = if subscribe {
+            let Some(added) = fan_out.subscribe(pipe, topic) else { return Ok(()) };
+            let (topics, octets) = fan_out.subscriptions_of(pipe);
+            let limit = self.options.max_subscriptions;
+            if topics > limit || octets > MAX_TOPIC_OCTETS {
+                return Err(DisconnectCause::TooManySubscriptions { limit });
+            }
+            added.first_for_topic || verbosity != Verbosity::FirstAndLast
+        } else {
+            let Some(removed) = fan_out.unsubscribe(pipe, topic) else { return Ok(()) };
+            removed.last_for_topic || (removed.known && verbosity == Verbosity::All)
+        };
+        self.subscribers_changed(fan_out);
+        if event && !manual {
+            self.subscription_event(pipe, subscribe, topic);
+        }
+        Ok(())
+    }
+}
+
+impl Owner for Core {
+    fn socket_type(&self) -> SocketType {
+        self.socket_type
+    }
+
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn pipes(&self) -> &PipeConfig {
+        &self.pipes
+    }
+
+    fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    fn report(&self, event: Event) {
+        self.reporter.report(event);
+    }
+
+    fn admit(&self, pipe: Option<&Arc<Pipe>>, newcomer: Newcomer) -> Result<Arc<Pipe>, &'static str> {
+        if self.is_closed() && newcomer.accepted {
+            return Err("the socket is closed");
+        }
+        let known = pipe.is_some_and(|pipe| lock(&self.state).pipes.contains_key(&pipe.id));
+        if !known && self.row.single_peer && !lock(&self.state).pipes.is_empty() {
+            return Err("the socket has its one peer already");
+        }
+        let pipe = pipe.cloned().unwrap_or_else(|| Pipe::wire(&self.pipes, false));
+        let metadata = newcomer.metadata;
+        let identity = self.register(&pipe, &metadata.identity)?;
+        let info = PeerInfo(Arc::new(PeerFacts {
+            id: pipe.id,
+            endpoint: newcomer.endpoint,
+            address: newcomer.address,
+            socket_type: metadata.socket_type,
+            identity,
+            properties: metadata.properties,
+            version: metadata.version,
+            accepted: newcomer.accepted,
+        }));
+        pipe.set_connected(info);
+        pipe.outbox.connected(&pipe, metadata.version);
+        if !known {
+            self.attach(&pipe);
+        }
+        if self.subscribes() {
+            // S9: under the lock that `subscribe` takes, so that each topic goes out once.
+            let mut inbound = lock(&self.inbound);
+            inbound.publishers.push(pipe.clone());
+            inbound.topics.for_each(|topic| pipe.outbox.push_subscription(true, topic));
+        }
+        if let Some(welcome) = &self.options.welcome {
+            pipe.outbox.try_push(welcome);
+        }
+        if self.options.probe {
+            pipe.outbox.try_push(&Message::new());
+        }
+        if self.options.notify.on_connect() {
+            pipe.inbox.push_event(&pipe, Message::new(), MAX_EVENTS);
+        }
+        // A writer may wait for just this peer.
+        self.pipes.writable.wake_all();
+        self.peers_changed();
+        if self.is_closed() && newcomer.accepted {
+            pipe.outbox.end(Life::Ended);
+        }
+        Ok(pipe)
+    }
+
+    fn lost(&self, pipe: &Arc<Pipe>) {
+        if !pipe.set_disconnected() {
+            return;
+        }
+        let assigned = lock(&self.state).assigned.contains_key(&pipe.id);
+        if self.subscribes() {
+            lock(&self.inbound).publishers.retain(|there| !Arc::ptr_eq(there, pipe));
+        }
+        if let Policy::FanOut(fan_out) = &mut *lock(&self.policy) {
+            let events = self.options.subscriptions == Subscriptions::Automatic;
+            fan_out.unsubscribe_all(pipe, |topic| {
+                if events {
+                    self.subscription_event(pipe, false, topic);
+                }
+            });
+            self.subscribers_changed(fan_out);
+        }
+        if self.row.outbound == Outbound::ByPeer && !assigned {
+            // Whoever comes next at this endpoint may be somebody else.
+            self.unregister(pipe);
+            pipe.outbox.discard(|dropped| &mut dropped.peer_gone);
+        }
+        if self.options.notify.on_disconnect() {
+            pipe.inbox.push_event(pipe, Message::new(), MAX_EVENTS);
+        }
+        self.peers_changed();
+        // A request may wait for this peer's reply, a writer for its room.
+        self.pipes.readable.wake_all();
+        self.pipes.writable.wake_all();
+    }
+
+    fn ended(&self, pipe: &Arc<Pipe>) {
+        pipe.outbox.end(Life::Ended);
+        self.lost(pipe);
+        self.unregister(pipe);
+        match &mut *lock(&self.policy) {
+            Policy::LoadBalance(balance) => balance.remove(pipe),
+            Policy::FanOut(fan_out) => fan_out.remove(pipe, |_| {}),
+            Policy::None | Policy::ByPeer(_) => {}
+        }
+        let mut state = lock(&self.state);
+        let lingered = self.is_closed();
+        let left = pipe.outbox.discard(|dropped| if lingered { &mut dropped.linger } else { &mut dropped.peer_gone });
+        if left > 0 && lingered {
+            state.undelivered.messages += left;
+            state.undelivered.peers += 1;
+        }
+        if state.pipes.remove(&pipe.id).is_some() {
+            let stats = pipe_stats(pipe);
+            state.past += stats;
+        }
+        state.assigned.remove(&pipe.id);
+        drop(state);
+        pipe.outbox.cut();
+        self.peers_changed();
+        self.pipes.readable.wake_all();
+        self.pipes.writable.wake_all();
+    }
+
+    fn renew(&self, dialing: &Arc<Dialing>, old: &Arc<Pipe>) -> Option<Arc<Pipe>> {
+        let wanted = !self.is_closed()
+            && old.is_retired()
+            && lock(&self.state).dialing.iter().any(|there| Arc::ptr_eq(there, dialing));
+        wanted.then(|| {
+            let pipe = self.connecting_pipe(&dialing.endpoint);
+            self.attach(&pipe);
+            pipe
+        })
+    }
+
+    fn subscription(&self, pipe: &Arc<Pipe>, subscribe: bool, topic: &[u8]) -> Result<(), DisconnectCause> {
+        if self.options.subscriptions == Subscriptions::Automatic {
+            self.apply_subscription(pipe, subscribe, topic)
+        } else {
+            self.subscription_event(pipe, subscribe, topic);
+            Ok(())
+        }
+    }
+
+    fn intercept(&self, pipe: &Arc<Pipe>, message: Message) -> Result<(), DisconnectCause> {
+        if self.row.outbound == Outbound::Subscribers {
+            // S2: both forms from every peer, at any time.
+            if let Some((subscribe, topic)) = parse_subscription(&message) {
+                return self.subscription(pipe, subscribe, topic);
+            }
+            // S5
+            if self.socket_type == SocketType::XPub {
+                pipe.inbox.push_event(pipe, message, MAX_EVENTS);
+                return Ok(());
+            }
+        }
+        lock(&self.inbound).dropped.unexpected += 1;
+        Ok(())
+    }
+}
+
+/// What `pipe` counts. What is queued for the application is counted where it is read.
+pub(crate) fn pipe_stats(pipe: &Pipe) -> Stats {
+    let mut stats = pipe.outbox.stats();
+    stats += pipe.inbox.stats();
+    stats.queued_in = 0;
+    stats
+}
+
+impl Core {
+    pub fn stats(&self) -> Stats {
+        let state = lock(&self.state);
+        let mut stats = state.past;
+        for pipe in state.pipes.values() {
+            stats += pipe_stats(pipe);
+        }
+        drop(state);
+        let mut inbound = lock(&self.inbound);
+        self.collect(&mut inbound);
+        stats.queued_in = inbound.queue.waiting();
+        stats.dropped += inbound.dropped;
+        stats
+    }
+
+    /// Moves the pipes that became readable into the fair queue.
+    #[inline]
+    pub fn collect(&self, inbound: &mut Inbound) {
+        self.pipes.readable.drain(|pipe| inbound.queue.add(pipe));
+    }
+
+    /// The endpoints of this socket.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        let state = lock(&self.state);
+        let bound = state.accepting.iter().map(|accepting| accepting.endpoint.clone());
+        bound.chain(state.dialing.iter().map(|dialing| dialing.endpoint.clone())).collect()
+    }
+}

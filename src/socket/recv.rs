@@ -1,0 +1,92 @@
+//! Receiving from whichever peer is next.
+
+use std::sync::Arc;
+
+use tokio::task::coop::consume_budget;
+
+use super::Socket;
+use super::core::Core;
+use crate::error::{RecvError, TryRecvError};
+use crate::message::Message;
+use crate::options::Subscriptions;
+use crate::pattern::{CanReceive, SocketType};
+use crate::pipe::{Pipe, lock};
+
+impl<P: CanReceive> Socket<P> {
+    /// The next message, from each peer that has one in turn.
+    ///
+    /// # Cancel safety
+    /// Dropped before it completes, no message is lost.
+    ///
+    /// # Errors
+    /// [`RecvError`] if the socket is closed.
+    #[doc(alias = "zmq_msg_recv")]
+    pub async fn recv(&self) -> Result<Message, RecvError> {
+        self.core.recv_with(|_, message| Some(message)).await
+    }
+
+    /// The next message, if one is waiting.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`] if none is waiting, [`TryRecvError::Closed`] if the socket is closed.
+    #[doc(alias = "ZMQ_DONTWAIT")]
+    pub fn try_recv(&self) -> Result<Message, TryRecvError> {
+        self.core.try_recv_with(|_, message| Some(message))
+    }
+}
+
+impl Core {
+    /// Waits for a message that `open` accepts; one that it does not is gone.
+    pub async fn recv_with<T>(
+        &self,
+        mut open: impl FnMut(&Arc<Pipe>, Message) -> Option<T>,
+    ) -> Result<T, RecvError> {
+        // A tight loop lets other tasks of its thread run, the connections' among them.
+        consume_budget().await;
+        self.pipes
+            .readable
+            .until(|| match self.try_recv_with(&mut open) {
+                Ok(value) => Some(Ok(value)),
+                Err(TryRecvError::Closed) => Some(Err(RecvError)),
+                Err(TryRecvError::Empty) => None,
+            })
+            .await
+    }
+
+    #[inline]
+    pub fn try_recv_with<T>(
+        &self,
+        mut open: impl FnMut(&Arc<Pipe>, Message) -> Option<T>,
+    ) -> Result<T, TryRecvError> {
+        if self.is_closed() {
+            return Err(TryRecvError::Closed);
+        }
+        let mut guard = lock(&self.inbound);
+        let inbound = &mut *guard;
+        self.collect(inbound);
+        while let Some((pipe, message)) = inbound.queue.pop() {
+            match self.socket_type {
+                // S10, S11
+                SocketType::Sub | SocketType::XSub
+                    if inbound.topics.matches(message.first()) == self.options.invert_matching =>
+                {
+                    inbound.dropped.unmatched += 1;
+                    continue;
+                }
+                SocketType::XPub if self.options.subscriptions == Subscriptions::ManualLastValue => {
+                    inbound.last_subscriber = (message.first().first() == Some(&1)).then(|| pipe.clone());
+                }
+                _ => {}
+            }
+            let Some(value) = open(pipe, message) else {
+                inbound.dropped.malformed += 1;
+                continue;
+            };
+            if self.pipes.readable.is_awaited() && inbound.queue.has_more() {
+                self.pipes.readable.pass_on();
+            }
+            return Ok(value);
+        }
+        Err(TryRecvError::Empty)
+    }
+}

@@ -1,0 +1,103 @@
+//! ROUTER: receiving with the name of the peer, sending to the peer that is named.
+
+use std::sync::Arc;
+
+use tokio::task::coop::consume_budget;
+
+use super::Socket;
+use super::core::{Core, Policy};
+use crate::error::{RecvError, SendToError, TryRecvError};
+use crate::identity::Identity;
+use crate::message::Message;
+use crate::options::Unroutable;
+use crate::pattern::Router;
+use crate::pipe::{Pipe, Push, lock};
+
+impl Socket<Router> {
+    /// Sends `message` to the peer with this identity.
+    ///
+    /// What happens to a message for an unknown or a full peer is up to [`Unroutable`]; by default it is dropped and
+    /// counted.
+    ///
+    /// # Cancel safety
+    /// Dropped before it completes, nothing was queued.
+    ///
+    /// # Errors
+    /// [`SendToError`] carries the message back.
+    pub async fn send_to(&self, peer: &Identity, message: impl Into<Message>) -> Result<(), SendToError> {
+        let message = message.into();
+        consume_budget().await;
+        if self.core.options.unroutable != Unroutable::Wait {
+            return self.core.route(peer, message);
+        }
+        // The closure cannot give the message away at each attempt.
+        let mut message = Some(message);
+        let attempt = || match self.core.route(peer, message.take()?) {
+            Err(SendToError::Full(back)) => {
+                message = Some(back);
+                None
+            }
+            outcome => Some(outcome),
+        };
+        self.core.pipes.writable.until(attempt).await
+    }
+
+    /// Sends `message` to the peer with this identity if that is possible without waiting.
+    ///
+    /// # Errors
+    /// [`SendToError`] carries the message back. [`SendToError::Full`] is an error here unless [`Unroutable::Drop`] is
+    /// chosen.
+    pub fn try_send_to(&self, peer: &Identity, message: impl Into<Message>) -> Result<(), SendToError> {
+        self.core.route(peer, message.into())
+    }
+
+    /// The next message and the identity of the peer that sent it, from each peer that has one in turn.
+    ///
+    /// # Cancel safety
+    /// Dropped before it completes, no message is lost.
+    ///
+    /// # Errors
+    /// [`RecvError`] if the socket is closed.
+    pub async fn recv_from(&self) -> Result<(Identity, Message), RecvError> {
+        self.core.recv_with(with_identity).await
+    }
+
+    /// The next message and the identity of the peer that sent it, if one is waiting.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`] if none is waiting, [`TryRecvError::Closed`] if the socket is closed.
+    pub fn try_recv_from(&self) -> Result<(Identity, Message), TryRecvError> {
+        self.core.try_recv_with(with_identity)
+    }
+}
+
+pub(super) fn with_identity(pipe: &Arc<Pipe>, message: Message) -> Option<(Identity, Message)> {
+    Some((pipe.peer()?.identity().clone(), message))
+}
+
+impl Core {
+    pub fn route(&self, peer: &Identity, message: Message) -> Result<(), SendToError> {
+        if self.is_closed() {
+            return Err(SendToError::Closed(message));
+        }
+        let drops = self.options.unroutable == Unroutable::Drop;
+        let pipe = match &*lock(&self.policy) {
+            Policy::ByPeer(by_peer) => by_peer.find(peer).cloned(),
+            _ => None,
+        };
+        match pipe.as_ref().map(|pipe| (pipe, pipe.outbox.try_push(&message))) {
+            Some((_, Push::Done { .. })) => Ok(()),
+            Some((pipe, Push::Full)) if drops => {
+                pipe.outbox.count_full();
+                Ok(())
+            }
+            Some((_, Push::Full)) => Err(SendToError::Full(message)),
+            // R9
+            Some((_, Push::Closed)) | None if drops => {
+                lock(&self.inbound).dropped.unroutable += 1;
+                Ok(())
+            }
+            Some((_, Push::Closed)) | None => Err(SendToError::Unroutable(message)),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Sending where the socket chooses who gets a message.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::task::coop::consume_budget;
+
+use super::Socket;
+use super::core::{Core, Policy};
+use crate::error::{ClosedError, SendError, TrySendError};
+use crate::message::Message;
+use crate::options::{OnFull, Subscriptions};
+use crate::pattern::{CanReserve, CanSend, SocketType, parse_subscription};
+use crate::pipe::{Pipe, Push, lock};
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    Done,
+    Full,
+    Closed,
+}
+
+impl<P: CanSend> Socket<P> {
+    /// Sends `message`.
+    ///
+    /// PUSH, DEALER and PAIR give it to the next peer in turn, and wait while every peer is full or there is none. PUB,
+    /// XPUB and XSUB copy it to every peer that wants it and never wait: a peer whose queue is full misses it, which
+    /// [`stats`](Self::stats) count (but see [`OnFull::Wait`]).
+    ///
+    /// `Ok` means that the whole message is queued or handed to the operating system, not that it has arrived.
+    ///
+    /// # Cancel safety
+    /// Dropped before it completes, nothing was queued. To keep the message, use [`reserve`](Self::reserve) or
+    /// [`try_send`](Self::try_send).
+    ///
+    /// # Errors
+    /// [`SendError`] if the socket is closed; it carries the message back.
+    #[doc(alias = "zmq_msg_send")]
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        let message = message.into();
+        // A tight loop lets other tasks of its thread run, the connections' among them.
+        consume_budget().await;
+        let sent = match self.core.try_send(&message) {
+            Sent::Full => {
+                let attempt = || match self.core.try_send(&message) {
+                    Sent::Full => None,
+                    sent => Some(sent),
+                };
+                self.core.pipes.writable.until(attempt).await
+            }
+            sent => sent,
+        };
+        match sent {
+            Sent::Done => Ok(()),
+            Sent::Full | Sent::Closed => Err(SendError(message)),
+        }
+    }
+
+    /// Sends `message` if that is possible without waiting.
+    ///
+    /// # Errors
+    /// [`TrySendError`] carries the message back.
+    #[doc(alias = "ZMQ_DONTWAIT")]
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
+        let message = message.into();
+        match self.core.try_send(&message) {
+            Sent::Done => Ok(()),
+            Sent::Full => Err(TrySendError::Full(message)),
+            Sent::Closed => Err(TrySendError::Closed(message)),
+        }
+    }
+}
+
+impl<P: CanReserve> Socket<P> {
+    /// Waits for a peer with room and keeps a place there: the message can be made when it is sure to be taken.
+    ///
+    /// # Cancel safety
+    /// Dropped before it completes, no place is kept.
+    ///
+    /// # Errors
+    /// [`ClosedError`] if the socket is closed.
+    pub async fn reserve(&self) -> Result<Permit<'_>, ClosedError> {
+        consume_budget().await;
+        let reserved = self.core.pipes.writable.until(|| self.core.try_reserve()).await;
+        let pipe = Some(reserved.ok_or(ClosedError)?);
+        Ok(Permit { core: &self.core, pipe })
+    }
+}
+
+/// A place for one message, kept at the peer whose turn it is. Dropped, it gives the place back.
+pub struct Permit<'a> {
+    core: &'a Core,
+    /// `None` once it is used.
+    pipe: Option<Arc<Pipe>>,
+}
+
+impl Permit<'_> {
+    /// Sends `message` to the peer of this permit, without waiting.
+    ///
+    /// # Errors
+    /// [`TrySendError`] gives the message back if the peer or the socket went away in the meantime.
+    pub fn send(mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
+        let message = message.into();
+        let Some(pipe) = self.pipe.take() else { return Err(TrySendError::Full(message)) };
+        match pipe.outbox.push_reserved(&message) {
+            Push::Done { .. } => Ok(()),
+            Push::Full | Push::Closed if self.core.is_closed() => Err(TrySendError::Closed(message)),
+            Push::Full | Push::Closed => Err(TrySendError::Full(message)),
+        }
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if let Some(pipe) = self.pipe.take() {
+            pipe.outbox.release(&pipe);
+        }
+    }
+}
+
+impl fmt::Debug for Permit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    #[inline]
+    pub fn try_send(&self, message: &Message) -> Sent {
+        if self.is_closed() {
+            return Sent::Closed;
+        }
+        // S12: an XSUB subscribes by messages, too.
+        if self.socket_type == SocketType::XSub {
+            if let Some((subscribe, topic)) = parse_subscription(message) {
+                // Cancelling what was not subscribed is nothing.
+                let _ = if subscribe { self.subscribe(topic) } else { self.unsubscribe(topic) };
+                return Sent::Done;
+            }
+        }
+        let sent = match &mut *lock(&self.policy) {
+            Policy::LoadBalance(balance) => {
+                self.pipes.writable.drain(|pipe| balance.add(pipe));
+                balance.try_send(message).is_some()
+            }
+            Policy::FanOut(fan_out) => {
+                if self.options.subscriptions == Subscriptions::ManualLastValue {
+                    if let Some(pipe) = lock(&self.inbound).last_subscriber.take() {
+                        fan_out.send_to(&pipe, message);
+                        return Sent::Done;
+                    }
+                }
+                match self.options.on_full {
+                    OnFull::Drop => {
+                        fan_out.send(message);
+                        true
+                    }
+                    OnFull::Wait => fan_out.try_send_to_all(message),
+                }
+            }
+            Policy::ByPeer(_) | Policy::None => false,
+        };
+        if sent { Sent::Done } else { Sent::Full }
+    }
+
+    /// Sends to the next peer in turn and tells which.
+    pub fn try_ask(&self, message: &Message) -> Option<Arc<Pipe>> {
+        let Policy::LoadBalance(balance) = &mut *lock(&self.policy) else { return None };
+        self.pipes.writable.drain(|pipe| balance.add(pipe));
+        balance.try_send(message)
+    }
+
+    /// `Some(None)` if the socket is closed.
+    fn try_reserve(&self) -> Option<Option<Arc<Pipe>>> {
+        if self.is_closed() {
+            return Some(None);
+        }
+        let Policy::LoadBalance(balance) = &mut *lock(&self.policy) else { return None };
+        self.pipes.writable.drain(|pipe| balance.add(pipe));
+        balance.reserve().map(Some)
+    }
+}

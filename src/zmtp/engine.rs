@@ -1,0 +1,147 @@
+//! [`Engine`]: one connection after its handshake. Octets in, messages out; no socket, no clock.
+
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+
+use super::codec::ZmtpCodec;
+use super::command::{self, put_command};
+use super::control::Control;
+use super::error::ProtocolError;
+use super::frame::put_header;
+use super::greeting::Version;
+use super::heartbeat::HeartbeatConfig;
+use super::{Limits, PeerMetadata};
+use crate::message::Message;
+use crate::pattern::SocketType;
+
+/// The protocol of one connection from the finished handshake to its end.
+///
+/// The owner, after every read from the connection, calls [`receive`](Self::receive) until it returns `None`, then
+/// writes what [`output`](Self::output) holds; when [`next_timeout`](Self::next_timeout) has come it reads once more and
+/// calls [`on_timeout`](Self::on_timeout). Any error is the end of the connection. A call more than needed does no harm.
+///
+/// Messages to send do not pass through here: the sender encodes them with [`encode_message`](super::encode_message).
+#[derive(Debug)]
+pub(crate) struct Engine {
+    codec: ZmtpCodec,
+    control: Control,
+    version: Version,
+    output: BytesMut,
+}
+
+/// What a peer sends to this side of the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Inbound {
+    /// A whole message. One to PUB or XPUB may be a subscription, in the form of version 3.0.
+    Message(Message),
+    /// A subscription to a topic. The topic may share the buffer that it arrived in: copy it to keep it.
+    Subscribe(Bytes),
+    /// The end of a subscription.
+    Cancel(Bytes),
+}
+
+impl From<Message> for Inbound {
+    #[inline]
+    fn from(message: Message) -> Self {
+        Self::Message(message)
+    }
+}
+
+impl Engine {
+    /// The engine of a socket of type `ours`, from the moment when its peer has told who it is.
+    pub(crate) fn new(
+        ours: SocketType,
+        peer: &PeerMetadata,
+        limits: Limits,
+        heartbeat: Option<HeartbeatConfig>,
+        now: Instant,
+    ) -> Self {
+        // H8: libzmq's DISH takes a PING for a fault.
+        let deaf = ours == SocketType::Radio && peer.socket_type == SocketType::Dish;
+        let publishes = matches!(ours, SocketType::Pub | SocketType::XPub);
+        Self {
+            codec: ZmtpCodec::with(limits),
+            control: Control::new(publishes, heartbeat.filter(|_| !deaf), now),
+            version: peer.version,
+            output: BytesMut::new(),
+        }
+    }
+
+    /// Takes the next thing for the application off the head of `buf`; `None` if there is none complete.
+    ///
+    /// Commands that are only the engine's business are dealt with on the way.
+    #[inline]
+    pub(crate) fn receive(
+        &mut self,
+        buf: &mut BytesMut,
+        now: Instant,
+    ) -> Result<Option<Inbound>, ProtocolError> {
+        // H3: a look at the same octets once more is no sign of life.
+        if self.codec.is_news(buf) {
+            self.control.heard(now);
+        }
+        let Self { codec, control, .. } = self;
+        codec.next(buf, |command| control.obey(&command, now))
+    }
+
+    /// The octets that the engine has to send: PONG and PING.
+    ///
+    /// The owner takes off what it has written. While something is left here, nothing is added, so that a peer which
+    /// asks but does not read cannot make it grow (H6).
+    pub(crate) fn output(&mut self) -> &mut BytesMut {
+        if self.output.is_empty() {
+            self.control.speak(&mut self.output);
+        }
+        &mut self.output
+    }
+
+    /// When to call [`on_timeout`](Self::on_timeout); it moves with every `receive`.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.control.next_timeout()
+    }
+
+    /// Sends the heartbeat that is due, or finds that the peer is gone. Too early a call does nothing.
+    pub(crate) fn on_timeout(&mut self, now: Instant) -> Result<(), ProtocolError> {
+        self.control.on_timeout(now)
+    }
+
+    /// Takes `now` for a sign of life, though nothing was read.
+    ///
+    /// For an owner that does not read, because its inbox is full: it cannot know that the peer is silent.
+    pub(crate) fn excuse_silence(&mut self, now: Instant) {
+        self.control.heard(now);
+    }
+
+    /// Appends the subscription to `topic`, in the form that this peer understands.
+    pub(crate) fn encode_subscribe(&self, topic: &[u8], out: &mut Vec<u8>) {
+        self.encode_subscription(command::SUBSCRIBE, 1, topic, out);
+    }
+
+    /// Appends the end of the subscription to `topic`, in the form that this peer understands.
+    pub(crate) fn encode_cancel(&self, topic: &[u8], out: &mut Vec<u8>) {
+        self.encode_subscription(command::CANCEL, 0, topic, out);
+    }
+
+    /// How many octets to make room for before the next read, as far as the frame at the head of `buf` tells; 0 if it
+    /// does not.
+    pub(crate) fn wire_hint(&self, buf: &BytesMut) -> usize {
+        // F2: an announced size is only a word; room grows with what has arrived.
+        ZmtpCodec::missing(buf).min(buf.len().max(MAX_AHEAD))
+    }
+
+    fn encode_subscription(&self, name: &[u8], first: u8, topic: &[u8], out: &mut Vec<u8>) {
+        // S2
+        match self.version {
+            Version::V3_0 => {
+                put_header(out, false, 1 + topic.len());
+                out.push(first);
+                out.extend_from_slice(topic);
+            }
+            Version::V3_1 => put_command(out, name, &[topic]),
+        }
+    }
+}
+
+/// F2: what may be allocated for a frame beyond what has arrived, at least.
+const MAX_AHEAD: usize = 64 * 1024;

@@ -1,0 +1,78 @@
+//! The protocol, as plain code: octets in, messages out. No socket, no task, no clock.
+//!
+//! A connection is first a [`Handshake`] and then an [`Engine`]. Both take octets from a buffer, leave octets to write
+//! in another, and are told the time; so two of them can face each other in one thread, and a test can cut the stream
+//! between them at every octet.
+//!
+//! ```text
+//!  Handshake   greeting → mechanism → metadata  ─► Established { peer, engine }
+//!  Engine      codec → frame → command, heartbeat
+//! ```
+
+mod codec;
+mod command;
+mod control;
+mod engine;
+mod error;
+mod frame;
+mod greeting;
+mod handshake;
+mod heartbeat;
+mod metadata;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+pub use codec::{CodecError, Item, ZmtpCodec};
+pub use command::Command;
+pub use error::{HandshakeError, ProtocolError};
+pub use greeting::Version;
+pub use metadata::{Metadata, MetadataError};
+
+pub(crate) use command::{ERROR, READY, decode_error, put_command, put_error};
+pub(crate) use engine::{Engine, Inbound};
+pub(crate) use subscription::put_subscription;
+pub(crate) use error::shown;
+pub(crate) use frame::{FrameHeader, FrameKind, encode_message, put_header};
+pub(crate) use handshake::{Established, Handshake, HandshakeConfig, PeerMetadata};
+pub(crate) use heartbeat::HeartbeatConfig;
+
+/// What a peer may ask of our memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// The octets of all frames of a message.
+    pub(crate) max_message_size: usize,
+    /// The frames of a message.
+    pub(crate) max_frames: usize,
+    /// The body of a command within the handshake.
+    pub(crate) max_handshake_command: usize,
+    /// The properties of the metadata.
+    pub(crate) max_properties: usize,
+}
+
+impl Limits {
+    /// The body of a command after the handshake: a topic can be as long as a message, and a command may be long
+    /// though messages have to be short.
+    fn command(&self) -> usize {
+        self.max_message_size.max(self.max_handshake_command)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_message_size: 64 * 1024 * 1024,
+            max_frames: 4096,
+            max_handshake_command: 64 * 1024,
+            max_properties: 32,
+        }
+    }
+}
+
+/// The instant `duration` after `now`, or one too far off to matter.
+fn after(now: Instant, duration: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    now + duration.min(FAR)
+}
