@@ -46,6 +46,7 @@
 //! closes *their* connection and is told to the [`Monitor`]. What is dropped is counted, by cause, in [`Stats`].
 
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 mod endpoint;
 mod error;
