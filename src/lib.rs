@@ -48,6 +48,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod blocking;
 mod endpoint;
 mod error;
 mod identity;
@@ -66,22 +67,22 @@ pub mod zmtp;
 
 pub use crate::endpoint::{Endpoint, ParseEndpointError};
 pub use crate::error::{
-    BindError, ClosedError, ConnectError, DisconnectError, InvalidOption, RecvError, RequestError, SendError,
-    SendToError, SubscribeError, TryRecvError, TrySendError, Undelivered,
+    BindError, ClosedError, ConnectError, DisconnectError, InvalidOption, RecvError, RequestError,
+    SendError, SendToError, SubscribeError, TryRecvError, TrySendError, Undelivered,
 };
 pub use crate::identity::{Identity, IdentityError};
 pub use crate::message::Message;
 pub use crate::monitor::{DisconnectCause, Event, EventKind, Monitor, PeerInfo};
 pub use crate::options::{
-    DuplicateIdentity, Heartbeat, Notify, OnFull, OnPeerLoss, Reconnect, StopReconnect, Subscriptions, Unroutable,
-    Verbosity,
+    DuplicateIdentity, Heartbeat, Notify, OnFull, OnPeerLoss, Reconnect, StopReconnect,
+    Subscriptions, Unroutable, Verbosity,
 };
 pub use crate::pattern::SocketType;
 pub use crate::pipe::PeerId;
 pub use crate::socket::{
-    Builder, DealerSocket, Incoming, Outgoing, PairSocket, Permit, Proxy, ProxyControl, ProxyEnd, ProxyStats,
-    PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket, Request, RouterSocket, Socket, SubSocket, Subscription,
-    XPubSocket, XSubSocket,
+    Builder, DealerSocket, Incoming, Outgoing, PairSocket, Permit, Proxy, ProxyControl, ProxyEnd,
+    ProxyStats, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket, Request, RouterSocket,
+    Socket, SubSocket, Subscription, XPubSocket, XSubSocket,
 };
 pub use crate::stats::{Drops, Stats};
 pub use crate::transport::{Keepalive, Listener, PeerAddress, TcpOptions};

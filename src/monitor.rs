@@ -81,7 +81,9 @@ pub enum DisconnectCause {
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
     /// The peer asked for more subscriptions than it may have.
-    #[error("the peer asked for more than {limit} subscriptions, or more octets of topics than it may")]
+    #[error(
+        "the peer asked for more than {limit} subscriptions, or more octets of topics than it may"
+    )]
     TooManySubscriptions {
         /// How many it may have.
         limit: usize,
@@ -173,7 +175,10 @@ impl Monitor {
 }
 
 fn warn_lag(skipped: u64) {
-    tracing::warn!(skipped, "a monitor is not read fast enough; events were skipped");
+    tracing::warn!(
+        skipped,
+        "a monitor is not read fast enough; events were skipped"
+    );
 }
 
 /// Where events are reported; costs nothing until the first monitor.
@@ -201,7 +206,11 @@ impl Reporter {
 
     pub fn monitor(&self) -> Monitor {
         const KEPT: usize = 1_024;
-        Monitor(self.0.get_or_init(|| broadcast::Sender::new(KEPT)).subscribe())
+        Monitor(
+            self.0
+                .get_or_init(|| broadcast::Sender::new(KEPT))
+                .subscribe(),
+        )
     }
 }
 

@@ -224,7 +224,13 @@ impl Default for Marks {
 impl Marks {
     /// Both queues together, as an in-process connection has them.
     pub fn plus(self, other: Self) -> Self {
-        let sum = |a: usize, b: usize| if a == 0 || b == 0 { 0 } else { a.saturating_add(b) };
+        let sum = |a: usize, b: usize| {
+            if a == 0 || b == 0 {
+                0
+            } else {
+                a.saturating_add(b)
+            }
+        };
         Self {
             messages: sum(self.messages, other.messages),
             octets: sum(self.octets, other.octets),
@@ -234,7 +240,11 @@ impl Marks {
     /// How many messages go on top of `messages` that hold `octets`. One message always fits.
     pub fn room(self, messages: usize, octets: usize) -> usize {
         if messages == 0 {
-            return if self.messages == 0 { usize::MAX } else { self.messages };
+            return if self.messages == 0 {
+                usize::MAX
+            } else {
+                self.messages
+            };
         }
         if self.octets != 0 && octets >= self.octets {
             return 0;
@@ -247,7 +257,11 @@ impl Marks {
 
     /// How much must be read from a full queue before its writer goes on: half (as libzmq).
     pub fn half(self) -> usize {
-        if self.messages == 0 { 1_000 } else { self.messages.div_ceil(2) }
+        if self.messages == 0 {
+            1_000
+        } else {
+            self.messages.div_ceil(2)
+        }
     }
 }
 
@@ -352,20 +366,38 @@ mod tests {
 
     #[test]
     fn one_message_always_fits_and_zero_is_no_limit() {
-        let marks = Marks { messages: 2, octets: 10 };
+        let marks = Marks {
+            messages: 2,
+            octets: 10,
+        };
         assert_eq!(marks.room(0, 0), 2);
         assert_eq!(marks.room(1, 10), 0);
         assert_eq!(marks.room(2, 3), 0);
-        let unlimited = Marks { messages: 0, octets: 0 };
+        let unlimited = Marks {
+            messages: 0,
+            octets: 0,
+        };
         assert_eq!(unlimited.room(1 << 40, 1 << 50), usize::MAX);
         assert_eq!(marks.plus(unlimited), unlimited);
-        assert_eq!(marks.plus(marks), Marks { messages: 4, octets: 20 });
+        assert_eq!(
+            marks.plus(marks),
+            Marks {
+                messages: 4,
+                octets: 20
+            }
+        );
     }
 
     #[test]
     fn a_heartbeat_that_cannot_work_cannot_be_made() {
-        assert_eq!(Heartbeat::every(Duration::ZERO), Err(InvalidOption::HeartbeatInterval));
+        assert_eq!(
+            Heartbeat::every(Duration::ZERO),
+            Err(InvalidOption::HeartbeatInterval)
+        );
         let beat = Heartbeat::every(Duration::from_secs(1)).unwrap();
-        assert_eq!(beat.ttl(Duration::from_secs(66)), Err(InvalidOption::HeartbeatTtl));
+        assert_eq!(
+            beat.ttl(Duration::from_secs(66)),
+            Err(InvalidOption::HeartbeatTtl)
+        );
     }
 }

@@ -107,7 +107,10 @@ impl Writing {
     /// Notes that `n` more octets are written. At the end everything is forgotten and the buffers are kept for reuse.
     pub fn advance(&mut self, mut n: usize) {
         while n > 0 {
-            let until = self.bodies.get(self.bodies_done).map_or(self.octets.len(), |(place, _)| *place);
+            let until = self
+                .bodies
+                .get(self.bodies_done)
+                .map_or(self.octets.len(), |(place, _)| *place);
             let step = n.min(until - self.octets_done);
             self.octets_done += step;
             n -= step;
@@ -145,10 +148,15 @@ impl Writing {
     /// What no peer has: the messages that are not written whole, from their beginning (A4). Commands are left out.
     pub fn into_unsent(self) -> Self {
         let mut rest = Self::default();
-        let mut frames = Frames { of: &self, at: 0, body: 0, wire: 0 };
+        let frames = Frames {
+            of: &self,
+            at: 0,
+            body: 0,
+            wire: 0,
+        };
         let written = self.written();
         let mut message = Vec::new();
-        while let Some(frame) = frames.next() {
+        for frame in frames {
             if frame.kind == FrameKind::Command {
                 continue;
             }
@@ -165,16 +173,27 @@ impl Writing {
 
     /// Puts `later` behind what is here.
     pub fn append(&mut self, later: Self) {
-        debug_assert_eq!(later.written(), 0, "only what is not begun can go behind something");
+        debug_assert_eq!(
+            later.written(),
+            0,
+            "only what is not begun can go behind something"
+        );
         let place = self.octets.len();
         self.octets.extend_from_slice(&later.octets);
-        self.bodies.extend(later.bodies.into_iter().map(|(at, body)| (at + place, body)));
+        self.bodies.extend(
+            later
+                .bodies
+                .into_iter()
+                .map(|(at, body)| (at + place, body)),
+        );
         self.messages += later.messages;
         self.size += later.size;
     }
 
     fn written(&self) -> usize {
-        let bodies = self.bodies[..self.bodies_done].iter().map(|(_, body)| body.len());
+        let bodies = self.bodies[..self.bodies_done]
+            .iter()
+            .map(|(_, body)| body.len());
         self.octets_done + bodies.sum::<usize>() + self.body_done
     }
 }
@@ -262,7 +281,11 @@ mod tests {
         let whole = write(&mut writing(&messages()), usize::MAX, usize::MAX);
         assert_eq!(whole.len(), writing(&messages()).size());
         for step in [1, 2, 7, 1000, LARGE] {
-            assert_eq!(write(&mut writing(&messages()), step, usize::MAX), whole, "step {step}");
+            assert_eq!(
+                write(&mut writing(&messages()), step, usize::MAX),
+                whole,
+                "step {step}"
+            );
         }
     }
 
@@ -271,7 +294,10 @@ mod tests {
     fn the_unsent_rest_begins_with_the_message_that_is_not_written_whole() {
         let all = messages();
         let size = writing(&all).size();
-        for cut in (0..size).step_by(997).chain([0, 1, 2, 3, size - 2, size - 1]) {
+        for cut in (0..size)
+            .step_by(997)
+            .chain([0, 1, 2, 3, size - 2, size - 1])
+        {
             let mut half = writing(&all);
             write(&mut half, usize::MAX, cut);
             let mut whole = 0;
@@ -283,7 +309,11 @@ mod tests {
             let mut rest = half.into_unsent();
             assert_eq!(rest.messages(), expected.len(), "cut at {cut}");
             let octets = write(&mut rest, usize::MAX, usize::MAX);
-            assert_eq!(octets, write(&mut writing(expected), usize::MAX, usize::MAX), "cut at {cut}");
+            assert_eq!(
+                octets,
+                write(&mut writing(expected), usize::MAX, usize::MAX),
+                "cut at {cut}"
+            );
         }
     }
 

@@ -84,7 +84,11 @@ impl Inbox {
     /// How many messages go in.
     pub fn room(&self) -> usize {
         let state = lock(&self.state);
-        if state.conflate { usize::MAX } else { state.room() }
+        if state.conflate {
+            usize::MAX
+        } else {
+            state.room()
+        }
     }
 
     /// Appends all of `batch`, which has no more than [`poll_room`](Self::poll_room) gave. Wakes the reader at most
@@ -120,7 +124,11 @@ impl Inbox {
     /// How many messages may be appended, once it is not none.
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<usize> {
         let mut state = lock(&self.state);
-        let room = if state.conflate { usize::MAX } else { state.room() };
+        let room = if state.conflate {
+            usize::MAX
+        } else {
+            state.room()
+        };
         if room > 0 {
             return Poll::Ready(room);
         }
@@ -155,7 +163,11 @@ impl Inbox {
                 state.queue = VecDeque::new();
             }
         }
-        let writer = if freed.messages > 0 { state.waiting_writer() } else { Writer::Nobody };
+        let writer = if freed.messages > 0 {
+            state.waiting_writer()
+        } else {
+            Writer::Nobody
+        };
         drop(state);
         writer.tell();
         some

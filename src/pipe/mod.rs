@@ -76,7 +76,12 @@ impl Pipe {
     pub fn wire(config: &PipeConfig, immediate: bool) -> Arc<Self> {
         Arc::new(Self {
             id: PeerId::next(),
-            outbox: Outbox::wire(config.send, config.conflate, immediate, config.writable.clone()),
+            outbox: Outbox::wire(
+                config.send,
+                config.conflate,
+                immediate,
+                config.writable.clone(),
+            ),
             inbox: Inbox::new(config.recv, config.conflate, Some(config.readable.clone())),
             peer: Mutex::default(),
             retired: AtomicBool::new(false),

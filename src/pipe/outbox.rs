@@ -149,7 +149,10 @@ impl Outbox {
     /// Without a far pipe; [`cross`](Self::cross) sets it.
     pub fn inproc(writable: Option<Arc<ReadyList>>) -> Self {
         // The far inbox has the marks of both.
-        let no_marks = Marks { messages: 0, octets: 0 };
+        let no_marks = Marks {
+            messages: 0,
+            octets: 0,
+        };
         Self::new(Link::Inproc(Inproc::default()), no_marks, false, writable)
     }
 
@@ -225,7 +228,11 @@ impl Outbox {
                     wire.queue.clear();
                 }
                 wire.queue.push(message);
-                if wire.write_lone() { None } else { state.session.take() }
+                if wire.write_lone() {
+                    None
+                } else {
+                    state.session.take()
+                }
             }
             Link::Inproc(Inproc { far: None, .. }) => return Push::Closed,
             Link::Inproc(Inproc { far: Some(far), .. }) => {
@@ -296,7 +303,10 @@ impl Outbox {
                     session.wake();
                 }
             }
-            Link::Inproc(Inproc { far: Some(far), socket: Some(socket) }) => {
+            Link::Inproc(Inproc {
+                far: Some(far),
+                socket: Some(socket),
+            }) => {
                 let (far, socket) = (far.clone(), socket.clone());
                 drop(state);
                 socket.subscription(&far, subscribe, topic);
@@ -335,11 +345,11 @@ impl Outbox {
     /// Tells the socket that `pipe`, whose outbox this is, has room, if anybody wants to know.
     pub fn announce_room(&self, pipe: &Arc<Pipe>) {
         let mut state = lock(&self.state);
-        if std::mem::take(&mut state.blocked) {
-            if let Some(writable) = state.writable.clone() {
-                drop(state);
-                writable.announce(pipe);
-            }
+        if std::mem::take(&mut state.blocked)
+            && let Some(writable) = state.writable.clone()
+        {
+            drop(state);
+            writable.announce(pipe);
         }
     }
 
@@ -358,7 +368,9 @@ impl Outbox {
         debug_assert!(into.is_empty());
         let mut guard = lock(&self.state);
         let state = &mut *guard;
-        let Link::Wire(wire) = &mut state.link else { return Poll::Ready(Take::Ended) };
+        let Link::Wire(wire) = &mut state.link else {
+            return Poll::Ready(Take::Ended);
+        };
         wire.taken = 0;
         if state.life == Life::Ended {
             return Poll::Ready(Take::Ended);
@@ -441,7 +453,9 @@ impl Outbox {
     pub fn disconnected(&self, unsent: Writing) {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
-        let Link::Wire(wire) = &mut state.link else { return };
+        let Link::Wire(wire) = &mut state.link else {
+            return;
+        };
         wire.idle = None;
         wire.version = None;
         wire.taken = 0;
@@ -480,7 +494,9 @@ impl Outbox {
     /// Cuts an in-process pair: the far socket, if it was found, learns that this one is gone. Returns the far pipe.
     pub fn cut(&self) -> Option<Arc<Pipe>> {
         let mut state = lock(&self.state);
-        let Link::Inproc(inproc) = &mut state.link else { return None };
+        let Link::Inproc(inproc) = &mut state.link else {
+            return None;
+        };
         let (far, socket) = (inproc.far.take()?, inproc.socket.take());
         state.lost = true;
         drop(state);
@@ -510,7 +526,10 @@ impl Outbox {
                 messages
             }
             // Nobody but this side knows of the far pipe yet.
-            Link::Inproc(Inproc { far: Some(far), socket: None }) => far.inbox.discard(|dropped| &mut dropped.unread),
+            Link::Inproc(Inproc {
+                far: Some(far),
+                socket: None,
+            }) => far.inbox.discard(|dropped| &mut dropped.unread),
             Link::Inproc(_) => 0,
         };
         *cause(&mut state.dropped) += messages as u64;
@@ -544,7 +563,10 @@ impl State {
     fn waiting(&self) -> usize {
         match &self.link {
             Link::Wire(wire) => wire.queue.messages() + wire.taken,
-            Link::Inproc(Inproc { far: Some(far), socket: None }) => far.inbox.queued(),
+            Link::Inproc(Inproc {
+                far: Some(far),
+                socket: None,
+            }) => far.inbox.queued(),
             Link::Inproc(_) => 0,
         }
     }
@@ -568,17 +590,19 @@ impl Wire {
     /// session has to.
     #[inline]
     fn write_lone(&mut self) -> bool {
-        if self.direct && self.queue.messages() == 1 && self.commands.is_empty() {
-            if let Some(stream) = &self.idle {
-                self.direct = false;
-                let mut slices = [IoSlice::new(&[]); 8];
-                let filled = self.queue.slices(&mut slices);
-                if let Ok(n) = stream.try_write(&slices[..filled]) {
-                    self.queue.advance(n);
-                }
-                if self.queue.is_empty() {
-                    return true;
-                }
+        if self.direct
+            && self.queue.messages() == 1
+            && self.commands.is_empty()
+            && let Some(stream) = &self.idle
+        {
+            self.direct = false;
+            let mut slices = [IoSlice::new(&[]); 8];
+            let filled = self.queue.slices(&mut slices);
+            if let Ok(n) = stream.try_write(&slices[..filled]) {
+                self.queue.advance(n);
+            }
+            if self.queue.is_empty() {
+                return true;
             }
         }
         self.idle = None;

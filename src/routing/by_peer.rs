@@ -22,7 +22,9 @@ impl ByPeer {
 
     /// The pipe that has `identity`, if that is not `pipe`.
     pub fn taken(&self, identity: &Identity, pipe: &Arc<Pipe>) -> Option<&Arc<Pipe>> {
-        self.peers.get(identity).filter(|holder| !Arc::ptr_eq(holder, pipe))
+        self.peers
+            .get(identity)
+            .filter(|holder| !Arc::ptr_eq(holder, pipe))
     }
 
     pub fn insert(&mut self, identity: Identity, pipe: Arc<Pipe>) {
@@ -31,10 +33,10 @@ impl ByPeer {
 
     /// Forgets `identity` if it is still `pipe`'s.
     pub fn remove(&mut self, identity: &Identity, pipe: &Arc<Pipe>) {
-        if let Entry::Occupied(entry) = self.peers.entry(identity.clone()) {
-            if Arc::ptr_eq(entry.get(), pipe) {
-                entry.remove();
-            }
+        if let Entry::Occupied(entry) = self.peers.entry(identity.clone())
+            && Arc::ptr_eq(entry.get(), pipe)
+        {
+            entry.remove();
         }
     }
 

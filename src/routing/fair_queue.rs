@@ -57,14 +57,19 @@ impl FairQueue {
     /// Whether a message is here without asking any inbox.
     pub fn has_more(&self) -> bool {
         match self.lanes.front() {
-            Some(lane) => self.lanes.len() > 1 || !lane.batch.is_empty() || lane.pipe.inbox.queued() > 0,
+            Some(lane) => {
+                self.lanes.len() > 1 || !lane.batch.is_empty() || lane.pipe.inbox.queued() > 0
+            }
             None => false,
         }
     }
 
     /// Messages that wait to be read.
     pub fn waiting(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.batch.len() + lane.pipe.inbox.queued()).sum()
+        self.lanes
+            .iter()
+            .map(|lane| lane.batch.len() + lane.pipe.inbox.queued())
+            .sum()
     }
 
     /// Forgets everything; returns how many messages that were.
@@ -80,7 +85,12 @@ impl FairQueue {
 impl Lane {
     #[inline]
     fn pop(&mut self) -> Option<Message> {
-        if self.batch.is_empty() && !self.pipe.inbox.refill(std::mem::take(&mut self.freed), &mut self.batch) {
+        if self.batch.is_empty()
+            && !self
+                .pipe
+                .inbox
+                .refill(std::mem::take(&mut self.freed), &mut self.batch)
+        {
             return None;
         }
         let message = self.batch.pop_front()?;

@@ -85,7 +85,10 @@ impl FanOut {
     /// How many topics `pipe` has, and their octets.
     pub fn subscriptions_of(&self, pipe: &Arc<Pipe>) -> (usize, usize) {
         self.slots.get(&pipe.id).map_or((0, 0), |slot| {
-            (self.index.subscriptions_of(*slot), self.index.octets_of(*slot))
+            (
+                self.index.subscriptions_of(*slot),
+                self.index.octets_of(*slot),
+            )
         })
     }
 
@@ -119,7 +122,11 @@ impl FanOut {
     /// Queues `message` for its whole audience, or for nobody if one of it is full.
     pub fn try_send_to_all(&mut self, message: &Message) -> bool {
         let pipes = &self.pipes;
-        self.full.retain(|slot| pipes[*slot].as_ref().is_some_and(|pipe| pipe.outbox.is_full()));
+        self.full.retain(|slot| {
+            pipes[*slot]
+                .as_ref()
+                .is_some_and(|pipe| pipe.outbox.is_full())
+        });
         if !self.full.is_empty() {
             let full = std::mem::take(&mut self.full);
             let mut missed = false;
@@ -145,8 +152,11 @@ impl FanOut {
             Audience::Subscribers => self.index.for_each_match(message.first(), at),
             Audience::Others => {
                 let mut matched = vec![false; pipes.len()];
-                self.index.for_each_match(message.first(), |slot| matched[slot] = true);
-                (0..pipes.len()).filter(|slot| !matched[*slot]).for_each(&mut at);
+                self.index
+                    .for_each_match(message.first(), |slot| matched[slot] = true);
+                (0..pipes.len())
+                    .filter(|slot| !matched[*slot])
+                    .for_each(&mut at);
             }
         }
     }

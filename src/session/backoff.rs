@@ -27,7 +27,11 @@ impl<'a> Backoff<'a> {
     pub fn delay(&mut self) -> Duration {
         let bound = self.next.min(self.policy.max);
         self.next = self.next.saturating_mul(2).min(self.policy.max);
-        if self.policy.jitter { bound.mul_f64(random()) } else { bound }
+        if self.policy.jitter {
+            bound.mul_f64(random())
+        } else {
+            bound
+        }
     }
 }
 

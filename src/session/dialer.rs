@@ -31,7 +31,10 @@ pub(crate) async fn dial(owner: Arc<dyn Owner>, dialing: Arc<Dialing>) {
     loop {
         let pipe = dialing.pipe.borrow().clone();
         {
-            let _ended = Ended { owner: &*owner, pipe: &pipe };
+            let _ended = Ended {
+                owner: &*owner,
+                pipe: &pipe,
+            };
             keep_connected(&owner, &dialing, &pipe).await;
         }
         match owner.renew(&dialing, &pipe) {
@@ -77,7 +80,10 @@ async fn keep_connected(owner: &Arc<dyn Owner>, dialing: &Dialing, pipe: &Arc<Pi
             }
             Err(Failed::Connect(error)) => {
                 let refused = error.kind() == io::ErrorKind::ConnectionRefused;
-                owner.report(Event::new(endpoint, EventKind::ConnectFailed(Arc::new(error))));
+                owner.report(Event::new(
+                    endpoint,
+                    EventKind::ConnectFailed(Arc::new(error)),
+                ));
                 stop == StopReconnect::NobodyListens && refused
             }
             // N10: the same credentials would be refused again.

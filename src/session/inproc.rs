@@ -40,7 +40,11 @@ pub(crate) fn bind_inproc(owner: &Arc<dyn Owner>, endpoint: &Endpoint) -> io::Re
     let waiting = {
         let mut names = lock(&NAMES);
         let name = names.entry(endpoint.clone()).or_default();
-        if name.bound.as_ref().is_some_and(|bound| bound.strong_count() > 0) {
+        if name
+            .bound
+            .as_ref()
+            .is_some_and(|bound| bound.strong_count() > 0)
+        {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         name.bound = Some(Arc::downgrade(owner));
@@ -73,7 +77,10 @@ pub(crate) async fn dial_inproc(owner: Arc<dyn Owner>, dialing: Arc<Dialing>) {
     loop {
         let near = dialing.pipe.borrow().clone();
         {
-            let _ended = Ended { owner: &*owner, pipe: &near };
+            let _ended = Ended {
+                owner: &*owner,
+                pipe: &near,
+            };
             let _registration = register(&owner, &dialing.endpoint, &near);
             if let Life::Draining(deadline) = near.outbox.closing().await {
                 drained(&owner, &near, deadline).await;
@@ -88,7 +95,10 @@ pub(crate) async fn dial_inproc(owner: Arc<dyn Owner>, dialing: Arc<Dialing>) {
 
 /// Waits until what was sent before anybody was bound has found its socket, or until `deadline`.
 async fn drained(owner: &Arc<dyn Owner>, near: &Arc<Pipe>, deadline: Option<std::time::Instant>) {
-    let delivered = owner.pipes().writable.until(|| (near.outbox.waiting() == 0).then_some(()));
+    let delivered = owner
+        .pipes()
+        .writable
+        .until(|| (near.outbox.waiting() == 0).then_some(()));
     match deadline {
         Some(deadline) => tokio::select! {
             () = delivered => {}
@@ -99,9 +109,15 @@ async fn drained(owner: &Arc<dyn Owner>, near: &Arc<Pipe>, deadline: Option<std:
 }
 
 /// Joins `near` to the bound socket, or lets it wait for one as long as the registration lives.
-fn register<'a>(owner: &Arc<dyn Owner>, endpoint: &'a Endpoint, near: &'a Arc<Pipe>) -> Registration<'a> {
+fn register<'a>(
+    owner: &Arc<dyn Owner>,
+    endpoint: &'a Endpoint,
+    near: &'a Arc<Pipe>,
+) -> Registration<'a> {
     let registration = Registration { endpoint, near };
-    let Some(far) = near.outbox.far() else { return registration };
+    let Some(far) = near.outbox.far() else {
+        return registration;
+    };
     let waiting = Waiting {
         connector: Arc::downgrade(owner),
         endpoint: endpoint.clone(),
@@ -132,8 +148,14 @@ impl Drop for Registration<'_> {
     fn drop(&mut self) {
         let mut names = lock(&NAMES);
         if let Some(name) = names.get_mut(self.endpoint) {
-            name.waiting.retain(|waiting| !Arc::ptr_eq(&waiting.near, self.near));
-            if name.waiting.is_empty() && name.bound.as_ref().is_none_or(|bound| bound.strong_count() == 0) {
+            name.waiting
+                .retain(|waiting| !Arc::ptr_eq(&waiting.near, self.near));
+            if name.waiting.is_empty()
+                && name
+                    .bound
+                    .as_ref()
+                    .is_none_or(|bound| bound.strong_count() == 0)
+            {
                 names.remove(self.endpoint);
             }
         }
@@ -143,10 +165,21 @@ impl Drop for Registration<'_> {
 impl Waiting {
     /// Gives both sockets their place at each other, or tells both why not.
     fn join(self, bound: &Arc<dyn Owner>) {
-        let Self { connector, endpoint, near, far } = self;
-        let Some(connector) = connector.upgrade() else { return };
+        let Self {
+            connector,
+            endpoint,
+            near,
+            far,
+        } = self;
+        let Some(connector) = connector.upgrade() else {
+            return;
+        };
         let report = |owner: &Arc<dyn Owner>, kind, pipe: &Arc<Pipe>| {
-            owner.report(Event::new(Some(&endpoint), kind).address(PeerAddress::Inproc).peer(pipe.id));
+            owner.report(
+                Event::new(Some(&endpoint), kind)
+                    .address(PeerAddress::Inproc)
+                    .peer(pipe.id),
+            );
         };
         report(&connector, EventKind::Connected, &near);
         report(bound, EventKind::Accepted, &far);
@@ -161,10 +194,13 @@ impl Waiting {
             return;
         }
         near.outbox.join(Arc::new(Bound(Arc::downgrade(bound))));
-        far.outbox.join(Arc::new(Connector(Arc::downgrade(&connector))));
+        far.outbox
+            .join(Arc::new(Connector(Arc::downgrade(&connector))));
         far.adopt(&near, bound.pipes());
         if let Err(reason) = bound.admit(Some(&far), newcomer(&connector, &endpoint, true)) {
-            let refused = HandshakeError::Refused { reason: reason.to_owned() };
+            let refused = HandshakeError::Refused {
+                reason: reason.to_owned(),
+            };
             report(&connector, EventKind::HandshakeFailed(refused), &near);
             report(bound, EventKind::Refused(reason), &far);
             near.outbox.end(Life::Ended);

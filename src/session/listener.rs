@@ -52,19 +52,25 @@ async fn accept_all(owner: &Arc<dyn Owner>, endpoint: &Endpoint, listener: &List
     let mut delay = FIRST_DELAY;
     loop {
         // The permit comes first: connections beyond the limit wait in the kernel's backlog.
-        let Ok(permit) = handshakes.clone().acquire_owned().await else { return };
+        let Ok(permit) = handshakes.clone().acquire_owned().await else {
+            return;
+        };
         match listener.accept().await {
             Ok(stream) => {
                 delay = FIRST_DELAY;
                 let span = info_span!("connection", %endpoint, peer = %stream.peer_address());
-                let connection = serve_accepted(owner.clone(), Some(endpoint.clone()), stream, permit);
+                let connection =
+                    serve_accepted(owner.clone(), Some(endpoint.clone()), stream, permit);
                 if owner.tasks().spawn(span, connection).is_err() {
                     return;
                 }
             }
             Err(error) => {
                 let temporary = accept_error_is_temporary(&error);
-                owner.report(Event::new(Some(endpoint), EventKind::AcceptFailed(Arc::new(error))));
+                owner.report(Event::new(
+                    Some(endpoint),
+                    EventKind::AcceptFailed(Arc::new(error)),
+                ));
                 if !temporary {
                     return;
                 }
@@ -80,7 +86,8 @@ struct Finished<'a>(&'a dyn Owner, &'a Accepting);
 
 impl Drop for Finished<'_> {
     fn drop(&mut self) {
-        self.0.report(Event::new(Some(&self.1.endpoint), EventKind::Closed));
+        self.0
+            .report(Event::new(Some(&self.1.endpoint), EventKind::Closed));
         self.1.finished.send_replace(true);
     }
 }

@@ -46,7 +46,11 @@ pub(crate) trait Owner: Send + Sync + 'static {
 
     /// A handshake is done. Gives the newcomer its place: `pipe` if it has one already (connecting side), else a new
     /// one. `Err` is the reason that is sent to it as an ERROR.
-    fn admit(&self, pipe: Option<&Arc<Pipe>>, newcomer: Newcomer) -> Result<Arc<Pipe>, &'static str>;
+    fn admit(
+        &self,
+        pipe: Option<&Arc<Pipe>>,
+        newcomer: Newcomer,
+    ) -> Result<Arc<Pipe>, &'static str>;
 
     /// The connection of `pipe` is gone, and what it did not carry is back in the outbox.
     fn lost(&self, pipe: &Arc<Pipe>);
@@ -58,7 +62,12 @@ pub(crate) trait Owner: Send + Sync + 'static {
     fn renew(&self, dialing: &Arc<Dialing>, old: &Arc<Pipe>) -> Option<Arc<Pipe>>;
 
     /// A peer subscribes, or cancels.
-    fn subscription(&self, pipe: &Arc<Pipe>, subscribe: bool, topic: &[u8]) -> Result<(), DisconnectCause>;
+    fn subscription(
+        &self,
+        pipe: &Arc<Pipe>,
+        subscribe: bool,
+        topic: &[u8],
+    ) -> Result<(), DisconnectCause>;
 
     /// A message to a socket that does not simply receive ([`Row::receives`](crate::pattern::Row)).
     fn intercept(&self, pipe: &Arc<Pipe>, message: Message) -> Result<(), DisconnectCause>;

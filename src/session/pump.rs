@@ -105,7 +105,9 @@ impl<'a> Pump<'a> {
             }
             let written = match self.poll_write(cx) {
                 Poll::Ready(Ok(Take::Write)) => Poll::Ready(()),
-                Poll::Ready(Ok(Take::Drained)) => return Poll::Ready(End::Drained(good_bye_until(life))),
+                Poll::Ready(Ok(Take::Drained)) => {
+                    return Poll::Ready(End::Drained(good_bye_until(life)));
+                }
                 Poll::Ready(Ok(Take::Ended)) => return Poll::Ready(End::Ended),
                 Poll::Ready(Err(cause)) => return Poll::Ready(End::Failed(cause)),
                 Poll::Pending => Poll::Pending,
@@ -127,7 +129,11 @@ impl<'a> Pump<'a> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DisconnectCause>> {
         let now = Instant::now().into_std();
         loop {
-            let room = if self.intercept { usize::MAX } else { ready!(self.poll_room(cx)) };
+            let room = if self.intercept {
+                usize::MAX
+            } else {
+                ready!(self.poll_room(cx))
+            };
             let full = self.decode(room, now)?;
             if !self.decoded.is_empty() {
                 self.pipe.inbox.append(self.pipe, &mut self.decoded);
@@ -160,10 +166,16 @@ impl<'a> Pump<'a> {
     fn decode(&mut self, room: usize, now: std::time::Instant) -> Result<bool, DisconnectCause> {
         while self.decoded.len() < room {
             match self.engine.receive(&mut self.read, now)? {
-                Some(Inbound::Message(message)) if self.intercept => self.owner.intercept(self.pipe, message)?,
+                Some(Inbound::Message(message)) if self.intercept => {
+                    self.owner.intercept(self.pipe, message)?
+                }
                 Some(Inbound::Message(message)) => self.decoded.push(message),
-                Some(Inbound::Subscribe(topic)) => self.owner.subscription(self.pipe, true, &topic)?,
-                Some(Inbound::Cancel(topic)) => self.owner.subscription(self.pipe, false, &topic)?,
+                Some(Inbound::Subscribe(topic)) => {
+                    self.owner.subscription(self.pipe, true, &topic)?
+                }
+                Some(Inbound::Cancel(topic)) => {
+                    self.owner.subscription(self.pipe, false, &topic)?
+                }
                 None => return Ok(false),
             }
         }
@@ -191,7 +203,9 @@ impl<'a> Pump<'a> {
         if self.writing.is_empty() {
             let commands = self.engine.output();
             let outbox = &self.pipe.outbox;
-            let Poll::Ready(take) = outbox.poll_take(self.pipe, self.stream, cx, commands, &mut self.writing) else {
+            let Poll::Ready(take) =
+                outbox.poll_take(self.pipe, self.stream, cx, commands, &mut self.writing)
+            else {
                 if self.flush {
                     ready!(self.stream.poll_flush(cx)).map_err(lost)?;
                     self.flush = false;
@@ -220,11 +234,17 @@ impl<'a> Pump<'a> {
                 Life::Draining(deadline) => deadline,
                 Life::Open | Life::Ended => None,
             };
-            let Some(next) = [self.engine.next_timeout(), linger].into_iter().flatten().min() else {
+            let Some(next) = [self.engine.next_timeout(), linger]
+                .into_iter()
+                .flatten()
+                .min()
+            else {
                 return Poll::Pending;
             };
             let next = Instant::from_std(next);
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(next)));
             if next < timer.deadline() {
                 timer.as_mut().reset(next);
             }

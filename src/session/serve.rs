@@ -14,7 +14,9 @@ use crate::endpoint::Endpoint;
 use crate::monitor::{DisconnectCause, Event, EventKind};
 use crate::pipe::{Life, Pipe};
 use crate::transport::Stream;
-use crate::zmtp::{Established, Handshake, HandshakeConfig, HandshakeError, HeartbeatConfig, Limits, put_error};
+use crate::zmtp::{
+    Established, Handshake, HandshakeConfig, HandshakeError, HeartbeatConfig, Limits, put_error,
+};
 
 /// A connection whose handshake is done and whose peer has a place in the socket.
 pub(super) struct Session {
@@ -54,7 +56,11 @@ impl Session {
     ) -> Result<Self, NotServed> {
         let address = stream.peer_address();
         let report = |kind| owner.report(Event::new(endpoint, kind).address(address));
-        report(if pipe.is_some() { EventKind::Connected } else { EventKind::Accepted });
+        report(if pipe.is_some() {
+            EventKind::Connected
+        } else {
+            EventKind::Accepted
+        });
         let mut handshake = Handshake::new(config(&**owner), Instant::now().into_std());
         let mut read = BytesMut::with_capacity(FIRST_READ);
         let deadline = Instant::from_std(handshake.deadline());
@@ -82,7 +88,11 @@ impl Session {
                 return Err(NotServed::Refused);
             }
         };
-        owner.report(Event::new(endpoint, EventKind::HandshakeSucceeded).address(address).peer(pipe.id));
+        owner.report(
+            Event::new(endpoint, EventKind::HandshakeSucceeded)
+                .address(address)
+                .peer(pipe.id),
+        );
         Ok(Self {
             owner: owner.clone(),
             endpoint: endpoint.cloned(),
@@ -95,9 +105,20 @@ impl Session {
 
     /// Carries messages until the connection ends, and gives back to the outbox what it did not carry.
     pub async fn run(self) -> Served {
-        let Self { owner, endpoint, stream, pipe, established, read } = self;
+        let Self {
+            owner,
+            endpoint,
+            stream,
+            pipe,
+            established,
+            read,
+        } = self;
         // However this task ends (the runtime may drop it), the pipe learns that its connection is gone.
-        let mut connection = Connection { owner: &*owner, pipe: &pipe, unsent: None };
+        let mut connection = Connection {
+            owner: &*owner,
+            pipe: &pipe,
+            unsent: None,
+        };
         let mut pump = Pump::new(&*owner, &pipe, &stream, established.engine, read);
         let end = poll_fn(|cx| pump.poll(cx)).await;
         connection.unsent = Some(pump.into_unsent());
@@ -122,7 +143,12 @@ pub(crate) async fn adopt(owner: Arc<dyn Owner>, stream: Stream) {
 
 /// Serves a connection that came to this socket: its pipe lives as long as it does (A3, A5). `permit` is given back
 /// when the handshake is over.
-pub(super) async fn serve_accepted<T>(owner: Arc<dyn Owner>, endpoint: Option<Endpoint>, stream: Stream, permit: T) {
+pub(super) async fn serve_accepted<T>(
+    owner: Arc<dyn Owner>,
+    endpoint: Option<Endpoint>,
+    stream: Stream,
+    permit: T,
+) {
     let session = tokio::select! {
         session = Session::establish(&owner, endpoint.as_ref(), stream, None) => session,
         () = owner.tasks().stopping() => return,
@@ -130,7 +156,10 @@ pub(super) async fn serve_accepted<T>(owner: Arc<dyn Owner>, endpoint: Option<En
     drop(permit);
     if let Ok(session) = session {
         let pipe = session.pipe.clone();
-        let _ended = Ended { owner: &*owner, pipe: &pipe };
+        let _ended = Ended {
+            owner: &*owner,
+            pipe: &pipe,
+        };
         session.run().await;
     }
 }
@@ -144,7 +173,9 @@ struct Connection<'a> {
 
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
-        self.pipe.outbox.disconnected(self.unsent.take().unwrap_or_default());
+        self.pipe
+            .outbox
+            .disconnected(self.unsent.take().unwrap_or_default());
         self.owner.lost(self.pipe);
     }
 }
@@ -199,7 +230,9 @@ async fn shake_hands(
             Ok(None) => {}
             Ok(Some(established)) => {
                 let written = write_all(stream, handshake.output()).await;
-                return written.map(|()| established).map_err(|_| HandshakeError::Closed);
+                return written
+                    .map(|()| established)
+                    .map_err(|_| HandshakeError::Closed);
             }
             Err(error) => {
                 // The peer is told why, if it listens.

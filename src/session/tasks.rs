@@ -17,7 +17,11 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     /// Runs `task` on the runtime of the caller, or returns it when there is none.
-    pub fn spawn(&self, span: tracing::Span, task: impl Future<Output = ()> + Send + 'static) -> Result<(), NoRuntime> {
+    pub fn spawn(
+        &self,
+        span: tracing::Span,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), NoRuntime> {
         let runtime = Handle::try_current().map_err(|_| NoRuntime)?;
         let guard = Guard::enter(&self.live);
         runtime.spawn(

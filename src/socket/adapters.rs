@@ -11,21 +11,33 @@ use futures_sink::Sink;
 use super::Socket;
 use crate::error::{RecvError, SendError, TryRecvError, TrySendError};
 use crate::message::Message;
-use crate::pattern::{CanReceive, CanSend};
+use crate::pattern::{CanReceive, CanSend, Pattern};
 
-impl<P: CanReceive> Socket<P> {
+impl<P: Pattern> Socket<P> {
     /// The messages of this socket as a [`Stream`]; it ends when the socket is closed. Several may be used at once, and
     /// each message goes to one of them.
-    pub fn stream(&self) -> Incoming<'_, P> {
-        Incoming { socket: self, waiting: None }
+    pub fn stream(&self) -> Incoming<'_, P>
+    where
+        P: CanReceive,
+    {
+        Incoming {
+            socket: self,
+            waiting: None,
+        }
     }
 }
 
-impl<P: CanSend> Socket<P> {
+impl<P: Pattern> Socket<P> {
     /// This socket as a [`Sink`]. It holds at most one message that no peer has room for; `flush` waits until that is
     /// queued, and dropping the sink drops it.
-    pub fn sink(&self) -> Outgoing<'_, P> {
-        Outgoing { socket: self, held: None }
+    pub fn sink(&self) -> Outgoing<'_, P>
+    where
+        P: CanSend,
+    {
+        Outgoing {
+            socket: self,
+            held: None,
+        }
     }
 }
 
@@ -67,7 +79,9 @@ pub struct Outgoing<'a, P: CanSend> {
 
 impl<P: CanSend> Outgoing<'_, P> {
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let Some(held) = &mut self.held else { return Poll::Ready(Ok(())) };
+        let Some(held) = &mut self.held else {
+            return Poll::Ready(Ok(()));
+        };
         let sent = ready!(held.as_mut().poll(cx));
         self.held = None;
         Poll::Ready(sent)

@@ -13,8 +13,8 @@ use crate::options::{
     Unroutable, Verbosity,
 };
 use crate::pattern::{
-    CanBalance, CanConflate, CanIdentify, CanPublish, Dealer, HasInbox, HasOutbox, Pattern, Pub, Req,
-    Router, Sub, XPub,
+    CanBalance, CanConflate, CanIdentify, CanPublish, Dealer, HasInbox, HasOutbox, Pattern, Pub,
+    Req, Router, Sub, XPub,
 };
 use crate::transport::TcpOptions;
 use crate::zmtp::Metadata;
@@ -149,65 +149,86 @@ impl<P: Pattern> Builder<P> {
     }
 }
 
-impl<P: HasOutbox> Builder<P> {
+impl<P: Pattern> Builder<P> {
     /// The high-water mark: how many messages may wait for one peer. 0 is no limit. Default: 1,000.
     #[must_use]
     #[doc(alias = "ZMQ_SNDHWM")]
-    pub fn send_hwm(self, messages: usize) -> Self {
+    pub fn send_hwm(self, messages: usize) -> Self
+    where
+        P: HasOutbox,
+    {
         self.set(|options| options.send.messages = messages)
     }
 
     /// How many octets may wait for one peer, framed; one message always may. 0 is no limit. Default: 64 MiB.
     #[must_use]
-    pub fn send_buffer_limit(self, octets: usize) -> Self {
+    pub fn send_buffer_limit(self, octets: usize) -> Self
+    where
+        P: HasOutbox,
+    {
         self.set(|options| options.send.octets = octets)
     }
 }
 
-impl<P: HasInbox> Builder<P> {
+impl<P: Pattern> Builder<P> {
     /// The high-water mark: how many messages from one peer may wait to be read. 0 is no limit. Default: 1,000.
     #[must_use]
     #[doc(alias = "ZMQ_RCVHWM")]
-    pub fn recv_hwm(self, messages: usize) -> Self {
+    pub fn recv_hwm(self, messages: usize) -> Self
+    where
+        P: HasInbox,
+    {
         self.set(|options| options.recv.messages = messages)
     }
 
     /// How many octets from one peer may wait to be read before no more are; what arrives in one read may go beyond.
     /// 0 is no limit. Default: 64 MiB.
     #[must_use]
-    pub fn recv_buffer_limit(self, octets: usize) -> Self {
+    pub fn recv_buffer_limit(self, octets: usize) -> Self
+    where
+        P: HasInbox,
+    {
         self.set(|options| options.recv.octets = octets)
     }
 }
 
-impl<P: CanConflate> Builder<P> {
+impl<P: Pattern> Builder<P> {
     /// Keeps only the last message in each queue; the marks do not apply. Default: no.
     ///
     /// What is replaced is counted in [`Drops::conflated`](crate::Drops::conflated).
     #[must_use]
     #[doc(alias = "ZMQ_CONFLATE")]
-    pub fn conflate(self, conflate: bool) -> Self {
+    pub fn conflate(self, conflate: bool) -> Self
+    where
+        P: CanConflate,
+    {
         self.set(|options| options.conflate = conflate)
     }
 }
 
-impl<P: CanBalance> Builder<P> {
+impl<P: Pattern> Builder<P> {
     /// Queues messages only for peers that are connected. Default: no; a queue exists from `connect` on.
     #[must_use]
     #[doc(alias = "ZMQ_IMMEDIATE")]
-    pub fn immediate(self, immediate: bool) -> Self {
+    pub fn immediate(self, immediate: bool) -> Self
+    where
+        P: CanBalance,
+    {
         self.set(|options| options.immediate = immediate)
     }
 }
 
-impl<P: CanIdentify> Builder<P> {
+impl<P: Pattern> Builder<P> {
     /// The name by which a ROUTER or REP knows this socket. Default: none; a ROUTER then makes one up.
     ///
     /// # Errors
     /// [`InvalidOption::AutomaticIdentity`] if it starts with a zero octet: those are made up by ROUTERs.
     #[doc(alias = "ZMQ_ROUTING_ID")]
     #[doc(alias = "ZMQ_IDENTITY")]
-    pub fn identity(self, identity: Identity) -> Result<Self, InvalidOption> {
+    pub fn identity(self, identity: Identity) -> Result<Self, InvalidOption>
+    where
+        P: CanIdentify,
+    {
         if identity.is_automatic() {
             return Err(InvalidOption::AutomaticIdentity);
         }
@@ -218,7 +239,10 @@ impl<P: CanIdentify> Builder<P> {
     /// Default: no.
     #[must_use]
     #[doc(alias = "ZMQ_PROBE_ROUTER")]
-    pub fn probe(self, probe: bool) -> Self {
+    pub fn probe(self, probe: bool) -> Self
+    where
+        P: CanIdentify,
+    {
         self.set(|options| options.probe = probe)
     }
 }
@@ -272,17 +296,23 @@ impl Builder<Req> {
     }
 }
 
-impl<P: CanPublish> Builder<P> {
+impl<P: Pattern> Builder<P> {
     /// What happens when a subscriber's queue is full. Default: it misses the message, which is counted.
     #[must_use]
     #[doc(alias = "ZMQ_XPUB_NODROP")]
-    pub fn on_full(self, on_full: OnFull) -> Self {
+    pub fn on_full(self, on_full: OnFull) -> Self
+    where
+        P: CanPublish,
+    {
         self.set(|options| options.on_full = on_full)
     }
 
     /// How many topics one peer may subscribe to. A peer that wants more is disconnected. Default: 65,536.
     #[must_use]
-    pub fn max_subscriptions(self, topics: usize) -> Self {
+    pub fn max_subscriptions(self, topics: usize) -> Self
+    where
+        P: CanPublish,
+    {
         self.set(|options| options.max_subscriptions = topics)
     }
 }

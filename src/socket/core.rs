@@ -56,6 +56,7 @@ pub(crate) struct State {
 }
 
 /// The outbound policy.
+#[expect(clippy::large_enum_variant, reason = "a socket has one, for good")]
 pub(crate) enum Policy {
     None,
     LoadBalance(LoadBalance),
@@ -89,7 +90,9 @@ impl Core {
             Outbound::LoadBalance => Policy::LoadBalance(LoadBalance::default()),
             Outbound::ByPeer => Policy::ByPeer(ByPeer::default()),
             Outbound::Everyone => Policy::FanOut(FanOut::new(Audience::Everyone)),
-            Outbound::Subscribers if options.invert_matching => Policy::FanOut(FanOut::new(Audience::Others)),
+            Outbound::Subscribers if options.invert_matching => {
+                Policy::FanOut(FanOut::new(Audience::Others))
+            }
             Outbound::Subscribers => Policy::FanOut(FanOut::new(Audience::Subscribers)),
         };
         let pipes = PipeConfig {
@@ -100,7 +103,9 @@ impl Core {
             writable: Arc::new(ReadyList::new(match row.outbound {
                 Outbound::LoadBalance => Wake::All,
                 // Their peers are found otherwise.
-                Outbound::None | Outbound::ByPeer | Outbound::Subscribers | Outbound::Everyone => Wake::AllUnlisted,
+                Outbound::None | Outbound::ByPeer | Outbound::Subscribers | Outbound::Everyone => {
+                    Wake::AllUnlisted
+                }
             })),
         };
         Arc::new_cyclic(|itself| Self {
@@ -166,7 +171,9 @@ impl Core {
         };
         let identity = match assigned {
             Some(identity) => identity,
-            None if announced.is_empty() || self.socket_type == SocketType::Rep => by_peer.automatic(),
+            None if announced.is_empty() || self.socket_type == SocketType::Rep => {
+                by_peer.automatic()
+            }
             None => announced.clone(),
         };
         if let Some(holder) = by_peer.taken(&identity, pipe) {
@@ -189,7 +196,9 @@ impl Core {
 
     /// Gives a pipe that is not yet connected the identity of our choice. `false` if that is taken.
     pub fn assign(&self, pipe: &Arc<Pipe>, identity: &Identity) -> bool {
-        let Policy::ByPeer(by_peer) = &mut *lock(&self.policy) else { return true };
+        let Policy::ByPeer(by_peer) = &mut *lock(&self.policy) else {
+            return true;
+        };
         let free = by_peer.taken(identity, pipe).is_none();
         if free {
             by_peer.insert(identity.clone(), pipe.clone());
@@ -204,19 +213,25 @@ impl Core {
     /// Counts the connected peers anew and tells those who wait for that.
     fn peers_changed(&self) {
         let state = lock(&self.state);
-        let connected = state.pipes.values().filter(|pipe| pipe.connected_peer().is_some()).count();
+        let connected = state
+            .pipes
+            .values()
+            .filter(|pipe| pipe.connected_peer().is_some())
+            .count();
         self.connected.send_replace(connected);
     }
 
     fn subscribers_changed(&self, fan_out: &FanOut) {
         let subscribers = fan_out.subscribers();
-        self.subscribers.send_if_modified(|there| std::mem::replace(there, subscribers) != subscribers);
+        self.subscribers
+            .send_if_modified(|there| std::mem::replace(there, subscribers) != subscribers);
     }
 
     /// Hands the user of an XPUB a subscription or its end.
     fn subscription_event(&self, pipe: &Arc<Pipe>, subscribe: bool, topic: &[u8]) {
         if self.socket_type == SocketType::XPub {
-            pipe.inbox.push_event(pipe, subscription_message(subscribe, topic), MAX_EVENTS);
+            pipe.inbox
+                .push_event(pipe, subscription_message(subscribe, topic), MAX_EVENTS);
         }
     }
 
@@ -229,9 +244,13 @@ impl Core {
     ) -> Result<(), DisconnectCause> {
         let manual = self.options.subscriptions != Subscriptions::Automatic;
         let verbosity = self.options.verbosity;
-        let Policy::FanOut(fan_out) = &mut *lock(&self.policy) else { return Ok(()) };
+        let Policy::FanOut(fan_out) = &mut *lock(&self.policy) else {
+            return Ok(());
+        };
         let event = if subscribe {
-            let Some(added) = fan_out.subscribe(pipe, topic) else { return Ok(()) };
+            let Some(added) = fan_out.subscribe(pipe, topic) else {
+                return Ok(());
+            };
             let (topics, octets) = fan_out.subscriptions_of(pipe);
             let limit = self.options.max_subscriptions;
             if topics > limit || octets > MAX_TOPIC_OCTETS {
@@ -239,7 +258,9 @@ impl Core {
             }
             added.first_for_topic || verbosity != Verbosity::FirstAndLast
         } else {
-            let Some(removed) = fan_out.unsubscribe(pipe, topic) else { return Ok(()) };
+            let Some(removed) = fan_out.unsubscribe(pipe, topic) else {
+                return Ok(());
+            };
             removed.last_for_topic || (removed.known && verbosity == Verbosity::All)
         };
         self.subscribers_changed(fan_out);
@@ -271,7 +292,11 @@ impl Owner for Core {
         self.reporter.report(event);
     }
 
-    fn admit(&self, pipe: Option<&Arc<Pipe>>, newcomer: Newcomer) -> Result<Arc<Pipe>, &'static str> {
+    fn admit(
+        &self,
+        pipe: Option<&Arc<Pipe>>,
+        newcomer: Newcomer,
+    ) -> Result<Arc<Pipe>, &'static str> {
         if self.is_closed() && newcomer.accepted {
             return Err("the socket is closed");
         }
@@ -279,7 +304,9 @@ impl Owner for Core {
         if !known && self.row.single_peer && !lock(&self.state).pipes.is_empty() {
             return Err("the socket has its one peer already");
         }
-        let pipe = pipe.cloned().unwrap_or_else(|| Pipe::wire(&self.pipes, false));
+        let pipe = pipe
+            .cloned()
+            .unwrap_or_else(|| Pipe::wire(&self.pipes, false));
         let metadata = newcomer.metadata;
         let identity = self.register(&pipe, &metadata.identity)?;
         let info = PeerInfo(Arc::new(PeerFacts {
@@ -301,7 +328,9 @@ impl Owner for Core {
             // S9: under the lock that `subscribe` takes, so that each topic goes out once.
             let mut inbound = lock(&self.inbound);
             inbound.publishers.push(pipe.clone());
-            inbound.topics.for_each(|topic| pipe.outbox.push_subscription(true, topic));
+            inbound
+                .topics
+                .for_each(|topic| pipe.outbox.push_subscription(true, topic));
         }
         if let Some(welcome) = &self.options.welcome {
             pipe.outbox.try_push(welcome);
@@ -327,7 +356,9 @@ impl Owner for Core {
         }
         let assigned = lock(&self.state).assigned.contains_key(&pipe.id);
         if self.subscribes() {
-            lock(&self.inbound).publishers.retain(|there| !Arc::ptr_eq(there, pipe));
+            lock(&self.inbound)
+                .publishers
+                .retain(|there| !Arc::ptr_eq(there, pipe));
         }
         if let Policy::FanOut(fan_out) = &mut *lock(&self.policy) {
             let events = self.options.subscriptions == Subscriptions::Automatic;
@@ -363,7 +394,13 @@ impl Owner for Core {
         }
         let mut state = lock(&self.state);
         let lingered = self.is_closed();
-        let left = pipe.outbox.discard(|dropped| if lingered { &mut dropped.linger } else { &mut dropped.peer_gone });
+        let left = pipe.outbox.discard(|dropped| {
+            if lingered {
+                &mut dropped.linger
+            } else {
+                &mut dropped.peer_gone
+            }
+        });
         if left > 0 && lingered {
             state.undelivered.messages += left;
             state.undelivered.peers += 1;
@@ -383,7 +420,10 @@ impl Owner for Core {
     fn renew(&self, dialing: &Arc<Dialing>, old: &Arc<Pipe>) -> Option<Arc<Pipe>> {
         let wanted = !self.is_closed()
             && old.is_retired()
-            && lock(&self.state).dialing.iter().any(|there| Arc::ptr_eq(there, dialing));
+            && lock(&self.state)
+                .dialing
+                .iter()
+                .any(|there| Arc::ptr_eq(there, dialing));
         wanted.then(|| {
             let pipe = self.connecting_pipe(&dialing.endpoint);
             self.attach(&pipe);
@@ -391,7 +431,12 @@ impl Owner for Core {
         })
     }
 
-    fn subscription(&self, pipe: &Arc<Pipe>, subscribe: bool, topic: &[u8]) -> Result<(), DisconnectCause> {
+    fn subscription(
+        &self,
+        pipe: &Arc<Pipe>,
+        subscribe: bool,
+        topic: &[u8],
+    ) -> Result<(), DisconnectCause> {
         if self.options.subscriptions == Subscriptions::Automatic {
             self.apply_subscription(pipe, subscribe, topic)
         } else {
@@ -449,7 +494,12 @@ impl Core {
     /// The endpoints of this socket.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         let state = lock(&self.state);
-        let bound = state.accepting.iter().map(|accepting| accepting.endpoint.clone());
-        bound.chain(state.dialing.iter().map(|dialing| dialing.endpoint.clone())).collect()
+        let bound = state
+            .accepting
+            .iter()
+            .map(|accepting| accepting.endpoint.clone());
+        bound
+            .chain(state.dialing.iter().map(|dialing| dialing.endpoint.clone()))
+            .collect()
     }
 }

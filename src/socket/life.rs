@@ -35,12 +35,18 @@ impl<P: Pattern> Socket<P> {
         E: TryInto<Endpoint>,
         E::Error: Into<ParseEndpointError>,
     {
-        let endpoint = endpoint.try_into().map_err(|error| BindError::Endpoint(error.into()))?;
+        let endpoint = endpoint
+            .try_into()
+            .map_err(|error| BindError::Endpoint(error.into()))?;
         endpoint.check_bind()?;
         let failed = |source: io::Error| {
             let error = Arc::new(io::Error::new(source.kind(), source.to_string()));
-            self.core.report(Event::new(Some(&endpoint), EventKind::BindFailed(error)));
-            BindError::Io { endpoint: endpoint.clone(), source }
+            self.core
+                .report(Event::new(Some(&endpoint), EventKind::BindFailed(error)));
+            BindError::Io {
+                endpoint: endpoint.clone(),
+                source,
+            }
         };
         require_runtime().ok_or(BindError::NoRuntime)?;
         if matches!(endpoint.address(), Address::Inproc(_)) {
@@ -59,7 +65,9 @@ impl<P: Pattern> Socket<P> {
             ipv6: options.ipv6,
             backlog: options.backlog,
         };
-        let listener = transport::listen(&endpoint, &listen).await.map_err(failed)?;
+        let listener = transport::listen(&endpoint, &listen)
+            .await
+            .map_err(failed)?;
         self.accept_on(listener)
     }
 
@@ -92,7 +100,10 @@ impl<P: Pattern> Socket<P> {
             }
             let task = session::accept(owner, accepting.clone(), listener);
             let span = info_span!("listener", %endpoint);
-            self.core.tasks.spawn(span, task).map_err(|_| BindError::NoRuntime)?;
+            self.core
+                .tasks
+                .spawn(span, task)
+                .map_err(|_| BindError::NoRuntime)?;
             state.accepting.push(accepting);
         }
         Ok(endpoint)
@@ -111,7 +122,9 @@ impl<P: Pattern> Socket<P> {
         E: TryInto<Endpoint>,
         E::Error: Into<ParseEndpointError>,
     {
-        let endpoint = endpoint.try_into().map_err(|error| ConnectError::Endpoint(error.into()))?;
+        let endpoint = endpoint
+            .try_into()
+            .map_err(|error| ConnectError::Endpoint(error.into()))?;
         self.core.dial(endpoint, None)
     }
 
@@ -131,7 +144,10 @@ impl<P: Pattern> Socket<P> {
         }
         let task = session::adopt(owner, Stream::adopted(stream));
         let span = info_span!("adopted connection");
-        self.core.tasks.spawn(span, task).map_err(|_| ConnectError::NoRuntime)
+        self.core
+            .tasks
+            .spawn(span, task)
+            .map_err(|_| ConnectError::NoRuntime)
     }
 
     /// Stops accepting connections at `endpoint`, as `bind` returned it. Peers that are connected stay (A12).
@@ -147,10 +163,15 @@ impl<P: Pattern> Socket<P> {
         E: TryInto<Endpoint>,
         E::Error: Into<ParseEndpointError>,
     {
-        let endpoint = endpoint.try_into().map_err(|error| DisconnectError::Endpoint(error.into()))?;
+        let endpoint = endpoint
+            .try_into()
+            .map_err(|error| DisconnectError::Endpoint(error.into()))?;
         let accepting = {
             let mut state = lock(&self.core.state);
-            let at = state.accepting.iter().position(|accepting| accepting.endpoint == endpoint);
+            let at = state
+                .accepting
+                .iter()
+                .position(|accepting| accepting.endpoint == endpoint);
             at.map(|at| state.accepting.swap_remove(at))
         };
         let accepting = accepting.ok_or(DisconnectError::Unknown(endpoint))?;
@@ -173,10 +194,15 @@ impl<P: Pattern> Socket<P> {
         E: TryInto<Endpoint>,
         E::Error: Into<ParseEndpointError>,
     {
-        let endpoint = endpoint.try_into().map_err(|error| DisconnectError::Endpoint(error.into()))?;
+        let endpoint = endpoint
+            .try_into()
+            .map_err(|error| DisconnectError::Endpoint(error.into()))?;
         let dialing = {
             let mut state = lock(&self.core.state);
-            let at = state.dialing.iter().position(|dialing| dialing.endpoint == endpoint);
+            let at = state
+                .dialing
+                .iter()
+                .position(|dialing| dialing.endpoint == endpoint);
             at.map(|at| state.dialing.swap_remove(at))
         };
         let dialing = dialing.ok_or(DisconnectError::Unknown(endpoint))?;
@@ -224,7 +250,9 @@ impl Socket<Router> {
         E: TryInto<Endpoint>,
         E::Error: Into<ParseEndpointError>,
     {
-        let endpoint = endpoint.try_into().map_err(|error| ConnectError::Endpoint(error.into()))?;
+        let endpoint = endpoint
+            .try_into()
+            .map_err(|error| ConnectError::Endpoint(error.into()))?;
         self.core.dial(endpoint, Some(identity))
     }
 }
@@ -240,7 +268,8 @@ impl Core {
             if self.is_closed() {
                 return Err(ConnectError::Closed);
             }
-            if self.connects_once() && state.dialing.iter().any(|there| there.endpoint == endpoint) {
+            if self.connects_once() && state.dialing.iter().any(|there| there.endpoint == endpoint)
+            {
                 return Ok(());
             }
             if self.row.single_peer && !state.pipes.is_empty() {
@@ -264,8 +293,12 @@ impl Core {
         self.attach(&pipe);
         let span = info_span!("connection", endpoint = %dialing.endpoint);
         let spawned = match dialing.endpoint.address() {
-            Address::Inproc(_) => self.tasks.spawn(span, session::dial_inproc(owner, dialing.clone())),
-            Address::Tcp(_) | Address::Ipc(_) => self.tasks.spawn(span, session::dial(owner, dialing.clone())),
+            Address::Inproc(_) => self
+                .tasks
+                .spawn(span, session::dial_inproc(owner, dialing.clone())),
+            Address::Tcp(_) | Address::Ipc(_) => self
+                .tasks
+                .spawn(span, session::dial(owner, dialing.clone())),
         };
         spawned.map_err(|_| ConnectError::NoRuntime)
     }

@@ -27,9 +27,7 @@ use self::core::{Core, pipe_stats};
 use crate::endpoint::Endpoint;
 use crate::monitor::{Monitor, PeerInfo};
 use crate::options::Options;
-use crate::pattern::{
-    Dealer, Pair, Pattern, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub,
-};
+use crate::pattern::{Dealer, Pair, Pattern, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub};
 use crate::pipe::{PeerId, lock};
 use crate::stats::Stats;
 
@@ -106,14 +104,23 @@ impl<P: Pattern> Socket<P> {
     /// Dropping it changes nothing.
     pub async fn wait_for_peers(&self, n: usize) {
         // The sender is ours: it cannot be gone.
-        let _ = self.core.connected.subscribe().wait_for(|connected| *connected >= n).await;
+        let _ = self
+            .core
+            .connected
+            .subscribe()
+            .wait_for(|connected| *connected >= n)
+            .await;
     }
 
     /// Who is connected now.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerInfo> {
         let state = lock(&self.core.state);
-        state.pipes.values().filter_map(|pipe| pipe.connected_peer()).collect()
+        state
+            .pipes
+            .values()
+            .filter_map(|pipe| pipe.connected_peer())
+            .collect()
     }
 
     /// The endpoints that this socket is bound or connected to.

@@ -230,7 +230,9 @@ async fn forward(
             return RecvError;
         }
         counter.messages.fetch_add(1, Ordering::Relaxed);
-        counter.octets.fetch_add(message.size() as u64, Ordering::Relaxed);
+        counter
+            .octets
+            .fetch_add(message.size() as u64, Ordering::Relaxed);
         *held = None;
     }
 }
@@ -260,7 +262,9 @@ impl Core {
             return self.try_send(message);
         }
         let mut message = message.clone();
-        let identity = message.pop_front().and_then(|frame| Identity::new(frame).ok());
+        let identity = message
+            .pop_front()
+            .and_then(|frame| Identity::new(frame).ok());
         match self.route(&identity.unwrap_or_default(), message) {
             // R9: a peer that is gone misses its message.
             Ok(()) | Err(SendToError::Unroutable(_)) => Sent::Done,
@@ -272,7 +276,9 @@ impl Core {
 
 impl fmt::Debug for Proxy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proxy").field("control", &self.control).finish_non_exhaustive()
+        f.debug_struct("Proxy")
+            .field("control", &self.control)
+            .finish_non_exhaustive()
     }
 }
 

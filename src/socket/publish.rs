@@ -6,10 +6,10 @@ use super::Socket;
 use super::core::{Core, Policy};
 use crate::error::{RecvError, SubscribeError};
 use crate::message::Message;
-use crate::pattern::{CanPublish, CanSubscribe, XPub, parse_subscription};
+use crate::pattern::{CanPublish, CanSubscribe, Pattern, XPub, parse_subscription};
 use crate::pipe::{PeerId, lock};
 
-impl<P: CanSubscribe> Socket<P> {
+impl<P: Pattern> Socket<P> {
     /// Receives messages whose first frame starts with `topic`, from now on and from every publisher, also from those
     /// that are connected later. An empty topic matches all.
     ///
@@ -18,7 +18,10 @@ impl<P: CanSubscribe> Socket<P> {
     /// # Errors
     /// [`SubscribeError::Closed`] if the socket is closed.
     #[doc(alias = "ZMQ_SUBSCRIBE")]
-    pub fn subscribe(&self, topic: impl AsRef<[u8]>) -> Result<(), SubscribeError> {
+    pub fn subscribe(&self, topic: impl AsRef<[u8]>) -> Result<(), SubscribeError>
+    where
+        P: CanSubscribe,
+    {
         self.core.subscribe(topic.as_ref())
     }
 
@@ -27,19 +30,30 @@ impl<P: CanSubscribe> Socket<P> {
     /// # Errors
     /// [`SubscribeError::NotSubscribed`] if there is none, [`SubscribeError::Closed`] if the socket is closed.
     #[doc(alias = "ZMQ_UNSUBSCRIBE")]
-    pub fn unsubscribe(&self, topic: impl AsRef<[u8]>) -> Result<(), SubscribeError> {
+    pub fn unsubscribe(&self, topic: impl AsRef<[u8]>) -> Result<(), SubscribeError>
+    where
+        P: CanSubscribe,
+    {
         self.core.unsubscribe(topic.as_ref())
     }
 }
 
-impl<P: CanPublish> Socket<P> {
+impl<P: Pattern> Socket<P> {
     /// Waits until at least `n` peers have a subscription.
     ///
     /// # Cancel safety
     /// Dropping it changes nothing.
-    pub async fn wait_for_subscribers(&self, n: usize) {
+    pub async fn wait_for_subscribers(&self, n: usize)
+    where
+        P: CanPublish,
+    {
         // The sender is ours: it cannot be gone.
-        let _ = self.core.subscribers.subscribe().wait_for(|subscribers| *subscribers >= n).await;
+        let _ = self
+            .core
+            .subscribers
+            .subscribe()
+            .wait_for(|subscribers| *subscribers >= n)
+            .await;
     }
 }
 
@@ -64,7 +78,10 @@ impl Socket<XPub> {
     /// # Errors
     /// [`RecvError`] if the socket is closed.
     pub async fn recv_subscription(&self) -> Result<Subscription, RecvError> {
-        let received = self.core.recv_with(|pipe, message| Some((pipe.id, message))).await;
+        let received = self
+            .core
+            .recv_with(|pipe, message| Some((pipe.id, message)))
+            .await;
         received.map(|(peer, message)| match parse_subscription(&message) {
             Some((true, topic)) => Subscription::Subscribe(peer, Bytes::copy_from_slice(topic)),
             Some((false, topic)) => Subscription::Cancel(peer, Bytes::copy_from_slice(topic)),
@@ -77,7 +94,11 @@ impl Socket<XPub> {
     ///
     /// # Errors
     /// [`SubscribeError::Closed`] if the socket is closed.
-    pub fn subscribe_peer(&self, peer: PeerId, topic: impl AsRef<[u8]>) -> Result<(), SubscribeError> {
+    pub fn subscribe_peer(
+        &self,
+        peer: PeerId,
+        topic: impl AsRef<[u8]>,
+    ) -> Result<(), SubscribeError> {
         self.core.decide(peer, true, topic.as_ref())
     }
 
@@ -85,7 +106,11 @@ impl Socket<XPub> {
     ///
     /// # Errors
     /// [`SubscribeError::Closed`] if the socket is closed.
-    pub fn unsubscribe_peer(&self, peer: PeerId, topic: impl AsRef<[u8]>) -> Result<(), SubscribeError> {
+    pub fn unsubscribe_peer(
+        &self,
+        peer: PeerId,
+        topic: impl AsRef<[u8]>,
+    ) -> Result<(), SubscribeError> {
         self.core.decide(peer, false, topic.as_ref())
     }
 }
@@ -98,7 +123,10 @@ impl Core {
         let mut inbound = lock(&self.inbound);
         // S3
         if inbound.topics.insert(topic) {
-            inbound.publishers.iter().for_each(|pipe| pipe.outbox.push_subscription(true, topic));
+            inbound
+                .publishers
+                .iter()
+                .for_each(|pipe| pipe.outbox.push_subscription(true, topic));
         }
         Ok(())
     }
@@ -108,8 +136,15 @@ impl Core {
             return Err(SubscribeError::Closed);
         }
         let mut inbound = lock(&self.inbound);
-        if inbound.topics.remove(topic).ok_or(SubscribeError::NotSubscribed)? {
-            inbound.publishers.iter().for_each(|pipe| pipe.outbox.push_subscription(false, topic));
+        if inbound
+            .topics
+            .remove(topic)
+            .ok_or(SubscribeError::NotSubscribed)?
+        {
+            inbound
+                .publishers
+                .iter()
+                .for_each(|pipe| pipe.outbox.push_subscription(false, topic));
         }
         Ok(())
     }
@@ -123,7 +158,9 @@ impl Core {
         if subscribe && self.apply_subscription(&pipe, true, topic).is_err() {
             pipe.outbox.end(crate::pipe::Life::Ended);
         } else if !subscribe {
-            let Policy::FanOut(fan_out) = &mut *lock(&self.policy) else { return Ok(()) };
+            let Policy::FanOut(fan_out) = &mut *lock(&self.policy) else {
+                return Ok(());
+            };
             fan_out.unsubscribe(&pipe, topic);
         }
         Ok(())

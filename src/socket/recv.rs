@@ -9,10 +9,10 @@ use super::core::Core;
 use crate::error::{RecvError, TryRecvError};
 use crate::message::Message;
 use crate::options::Subscriptions;
-use crate::pattern::{CanReceive, SocketType};
+use crate::pattern::{CanReceive, Pattern, SocketType};
 use crate::pipe::{Pipe, lock};
 
-impl<P: CanReceive> Socket<P> {
+impl<P: Pattern> Socket<P> {
     /// The next message, from each peer that has one in turn.
     ///
     /// # Cancel safety
@@ -21,7 +21,10 @@ impl<P: CanReceive> Socket<P> {
     /// # Errors
     /// [`RecvError`] if the socket is closed.
     #[doc(alias = "zmq_msg_recv")]
-    pub async fn recv(&self) -> Result<Message, RecvError> {
+    pub async fn recv(&self) -> Result<Message, RecvError>
+    where
+        P: CanReceive,
+    {
         self.core.recv_with(|_, message| Some(message)).await
     }
 
@@ -30,7 +33,10 @@ impl<P: CanReceive> Socket<P> {
     /// # Errors
     /// [`TryRecvError::Empty`] if none is waiting, [`TryRecvError::Closed`] if the socket is closed.
     #[doc(alias = "ZMQ_DONTWAIT")]
-    pub fn try_recv(&self) -> Result<Message, TryRecvError> {
+    pub fn try_recv(&self) -> Result<Message, TryRecvError>
+    where
+        P: CanReceive,
+    {
         self.core.try_recv_with(|_, message| Some(message))
     }
 }
@@ -73,8 +79,11 @@ impl Core {
                     inbound.dropped.unmatched += 1;
                     continue;
                 }
-                SocketType::XPub if self.options.subscriptions == Subscriptions::ManualLastValue => {
-                    inbound.last_subscriber = (message.first().first() == Some(&1)).then(|| pipe.clone());
+                SocketType::XPub
+                    if self.options.subscriptions == Subscriptions::ManualLastValue =>
+                {
+                    inbound.last_subscriber =
+                        (message.first().first() == Some(&1)).then(|| pipe.clone());
                 }
                 _ => {}
             }

@@ -34,7 +34,11 @@ impl Socket<Req> {
         let message = message.into();
         consume_budget().await;
         loop {
-            let number = self.core.options.correlate.then(|| self.core.next_request());
+            let number = self
+                .core
+                .options
+                .correlate
+                .then(|| self.core.next_request());
             let request = enclose(message.clone(), number);
             let ask = || match self.core.is_closed() {
                 true => Some(None),
@@ -43,7 +47,12 @@ impl Socket<Req> {
             let Some(pipe) = self.core.pipes.writable.until(ask).await else {
                 return Err(RequestError::Closed(message));
             };
-            let mut asked = Asked { core: &self.core, pipe, number, answered: false };
+            let mut asked = Asked {
+                core: &self.core,
+                pipe,
+                number,
+                answered: false,
+            };
             match self.core.pipes.readable.until(|| asked.answer()).await {
                 Answer::Reply(reply) => return Ok(reply),
                 Answer::Closed => return Err(RequestError::Closed(message)),
@@ -124,7 +133,9 @@ impl Socket<Rep> {
     /// # Errors
     /// [`RecvError`] if the socket is closed.
     pub async fn accept(&self) -> Result<Request, RecvError> {
-        self.core.recv_with(|pipe, message| Request::open(&self.core, pipe, message)).await
+        self.core
+            .recv_with(|pipe, message| Request::open(&self.core, pipe, message))
+            .await
     }
 
     /// The next request, if one is waiting.
@@ -132,7 +143,8 @@ impl Socket<Rep> {
     /// # Errors
     /// [`TryRecvError::Empty`] if none is waiting, [`TryRecvError::Closed`] if the socket is closed.
     pub fn try_accept(&self) -> Result<Request, TryRecvError> {
-        self.core.try_recv_with(|pipe, message| Request::open(&self.core, pipe, message))
+        self.core
+            .try_recv_with(|pipe, message| Request::open(&self.core, pipe, message))
     }
 }
 
@@ -190,7 +202,11 @@ impl Request {
         if self.core.is_closed() {
             return Err(SendError(message));
         }
-        let reply: Message = self.envelope.into_iter().chain(message.into_frames()).collect();
+        let reply: Message = self
+            .envelope
+            .into_iter()
+            .chain(message.into_frames())
+            .collect();
         let pushed = match self.pipe.connection() == self.connection {
             true => self.pipe.outbox.try_push(&reply),
             false => Push::Closed,

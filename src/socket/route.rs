@@ -24,7 +24,11 @@ impl Socket<Router> {
     ///
     /// # Errors
     /// [`SendToError`] carries the message back.
-    pub async fn send_to(&self, peer: &Identity, message: impl Into<Message>) -> Result<(), SendToError> {
+    pub async fn send_to(
+        &self,
+        peer: &Identity,
+        message: impl Into<Message>,
+    ) -> Result<(), SendToError> {
         let message = message.into();
         consume_budget().await;
         if self.core.options.unroutable != Unroutable::Wait {
@@ -47,7 +51,11 @@ impl Socket<Router> {
     /// # Errors
     /// [`SendToError`] carries the message back. [`SendToError::Full`] is an error here unless [`Unroutable::Drop`] is
     /// chosen.
-    pub fn try_send_to(&self, peer: &Identity, message: impl Into<Message>) -> Result<(), SendToError> {
+    pub fn try_send_to(
+        &self,
+        peer: &Identity,
+        message: impl Into<Message>,
+    ) -> Result<(), SendToError> {
         self.core.route(peer, message.into())
     }
 
@@ -85,7 +93,10 @@ impl Core {
             Policy::ByPeer(by_peer) => by_peer.find(peer).cloned(),
             _ => None,
         };
-        match pipe.as_ref().map(|pipe| (pipe, pipe.outbox.try_push(&message))) {
+        match pipe
+            .as_ref()
+            .map(|pipe| (pipe, pipe.outbox.try_push(&message)))
+        {
             Some((_, Push::Done { .. })) => Ok(()),
             Some((pipe, Push::Full)) if drops => {
                 pipe.outbox.count_full();

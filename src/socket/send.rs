@@ -10,7 +10,7 @@ use super::core::{Core, Policy};
 use crate::error::{ClosedError, SendError, TrySendError};
 use crate::message::Message;
 use crate::options::{OnFull, Subscriptions};
-use crate::pattern::{CanReserve, CanSend, SocketType, parse_subscription};
+use crate::pattern::{CanReserve, CanSend, Pattern, SocketType, parse_subscription};
 use crate::pipe::{Pipe, Push, lock};
 
 /// What became of a message.
@@ -21,7 +21,7 @@ pub(super) enum Sent {
     Closed,
 }
 
-impl<P: CanSend> Socket<P> {
+impl<P: Pattern> Socket<P> {
     /// Sends `message`.
     ///
     /// PUSH, DEALER and PAIR give it to the next peer in turn, and wait while every peer is full or there is none. PUB,
@@ -37,7 +37,10 @@ impl<P: CanSend> Socket<P> {
     /// # Errors
     /// [`SendError`] if the socket is closed; it carries the message back.
     #[doc(alias = "zmq_msg_send")]
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError>
+    where
+        P: CanSend,
+    {
         let message = message.into();
         // A tight loop lets other tasks of its thread run, the connections' among them.
         consume_budget().await;
@@ -62,7 +65,10 @@ impl<P: CanSend> Socket<P> {
     /// # Errors
     /// [`TrySendError`] carries the message back.
     #[doc(alias = "ZMQ_DONTWAIT")]
-    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError> {
+    pub fn try_send(&self, message: impl Into<Message>) -> Result<(), TrySendError>
+    where
+        P: CanSend,
+    {
         let message = message.into();
         match self.core.try_send(&message) {
             Sent::Done => Ok(()),
@@ -72,7 +78,7 @@ impl<P: CanSend> Socket<P> {
     }
 }
 
-impl<P: CanReserve> Socket<P> {
+impl<P: Pattern> Socket<P> {
     /// Waits for a peer with room and keeps a place there: the message can be made when it is sure to be taken.
     ///
     /// # Cancel safety
@@ -80,11 +86,22 @@ impl<P: CanReserve> Socket<P> {
     ///
     /// # Errors
     /// [`ClosedError`] if the socket is closed.
-    pub async fn reserve(&self) -> Result<Permit<'_>, ClosedError> {
+    pub async fn reserve(&self) -> Result<Permit<'_>, ClosedError>
+    where
+        P: CanReserve,
+    {
         consume_budget().await;
-        let reserved = self.core.pipes.writable.until(|| self.core.try_reserve()).await;
+        let reserved = self
+            .core
+            .pipes
+            .writable
+            .until(|| self.core.try_reserve())
+            .await;
         let pipe = Some(reserved.ok_or(ClosedError)?);
-        Ok(Permit { core: &self.core, pipe })
+        Ok(Permit {
+            core: &self.core,
+            pipe,
+        })
     }
 }
 
@@ -102,10 +119,14 @@ impl Permit<'_> {
     /// [`TrySendError`] gives the message back if the peer or the socket went away in the meantime.
     pub fn send(mut self, message: impl Into<Message>) -> Result<(), TrySendError> {
         let message = message.into();
-        let Some(pipe) = self.pipe.take() else { return Err(TrySendError::Full(message)) };
+        let Some(pipe) = self.pipe.take() else {
+            return Err(TrySendError::Full(message));
+        };
         match pipe.outbox.push_reserved(&message) {
             Push::Done { .. } => Ok(()),
-            Push::Full | Push::Closed if self.core.is_closed() => Err(TrySendError::Closed(message)),
+            Push::Full | Push::Closed if self.core.is_closed() => {
+                Err(TrySendError::Closed(message))
+            }
             Push::Full | Push::Closed => Err(TrySendError::Full(message)),
         }
     }
@@ -132,12 +153,16 @@ impl Core {
             return Sent::Closed;
         }
         // S12: an XSUB subscribes by messages, too.
-        if self.socket_type == SocketType::XSub {
-            if let Some((subscribe, topic)) = parse_subscription(message) {
-                // Cancelling what was not subscribed is nothing.
-                let _ = if subscribe { self.subscribe(topic) } else { self.unsubscribe(topic) };
-                return Sent::Done;
-            }
+        if self.socket_type == SocketType::XSub
+            && let Some((subscribe, topic)) = parse_subscription(message)
+        {
+            // Cancelling what was not subscribed is nothing.
+            let _ = if subscribe {
+                self.subscribe(topic)
+            } else {
+                self.unsubscribe(topic)
+            };
+            return Sent::Done;
         }
         let sent = match &mut *lock(&self.policy) {
             Policy::LoadBalance(balance) => {
@@ -145,11 +170,11 @@ impl Core {
                 balance.try_send(message).is_some()
             }
             Policy::FanOut(fan_out) => {
-                if self.options.subscriptions == Subscriptions::ManualLastValue {
-                    if let Some(pipe) = lock(&self.inbound).last_subscriber.take() {
-                        fan_out.send_to(&pipe, message);
-                        return Sent::Done;
-                    }
+                if self.options.subscriptions == Subscriptions::ManualLastValue
+                    && let Some(pipe) = lock(&self.inbound).last_subscriber.take()
+                {
+                    fan_out.send_to(&pipe, message);
+                    return Sent::Done;
                 }
                 match self.options.on_full {
                     OnFull::Drop => {
@@ -166,7 +191,9 @@ impl Core {
 
     /// Sends to the next peer in turn and tells which.
     pub fn try_ask(&self, message: &Message) -> Option<Arc<Pipe>> {
-        let Policy::LoadBalance(balance) = &mut *lock(&self.policy) else { return None };
+        let Policy::LoadBalance(balance) = &mut *lock(&self.policy) else {
+            return None;
+        };
         self.pipes.writable.drain(|pipe| balance.add(pipe));
         balance.try_send(message)
     }
@@ -176,7 +203,9 @@ impl Core {
         if self.is_closed() {
             return Some(None);
         }
-        let Policy::LoadBalance(balance) = &mut *lock(&self.policy) else { return None };
+        let Policy::LoadBalance(balance) = &mut *lock(&self.policy) else {
+            return None;
+        };
         self.pipes.writable.drain(|pipe| balance.add(pipe));
         balance.reserve().map(Some)
     }

@@ -5,11 +5,8 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::codec::ZmtpCodec;
-use super::command::{self, put_command};
 use super::control::Control;
 use super::error::ProtocolError;
-use super::frame::put_header;
-use super::greeting::Version;
 use super::heartbeat::HeartbeatConfig;
 use super::{Limits, PeerMetadata};
 use crate::message::Message;
@@ -21,12 +18,11 @@ use crate::pattern::SocketType;
 /// writes what [`output`](Self::output) holds; when [`next_timeout`](Self::next_timeout) has come it reads once more and
 /// calls [`on_timeout`](Self::on_timeout). Any error is the end of the connection. A call more than needed does no harm.
 ///
-/// Messages to send do not pass through here: the sender encodes them with [`encode_message`](super::encode_message).
+/// Messages to send do not pass through here: the sender encodes them into their outbox.
 #[derive(Debug)]
 pub(crate) struct Engine {
     codec: ZmtpCodec,
     control: Control,
-    version: Version,
     output: BytesMut,
 }
 
@@ -63,7 +59,6 @@ impl Engine {
         Self {
             codec: ZmtpCodec::with(limits),
             control: Control::new(publishes, heartbeat.filter(|_| !deaf), now),
-            version: peer.version,
             output: BytesMut::new(),
         }
     }
@@ -113,33 +108,11 @@ impl Engine {
         self.control.heard(now);
     }
 
-    /// Appends the subscription to `topic`, in the form that this peer understands.
-    pub(crate) fn encode_subscribe(&self, topic: &[u8], out: &mut Vec<u8>) {
-        self.encode_subscription(command::SUBSCRIBE, 1, topic, out);
-    }
-
-    /// Appends the end of the subscription to `topic`, in the form that this peer understands.
-    pub(crate) fn encode_cancel(&self, topic: &[u8], out: &mut Vec<u8>) {
-        self.encode_subscription(command::CANCEL, 0, topic, out);
-    }
-
     /// How many octets to make room for before the next read, as far as the frame at the head of `buf` tells; 0 if it
     /// does not.
     pub(crate) fn wire_hint(&self, buf: &BytesMut) -> usize {
         // F2: an announced size is only a word; room grows with what has arrived.
         ZmtpCodec::missing(buf).min(buf.len().max(MAX_AHEAD))
-    }
-
-    fn encode_subscription(&self, name: &[u8], first: u8, topic: &[u8], out: &mut Vec<u8>) {
-        // S2
-        match self.version {
-            Version::V3_0 => {
-                put_header(out, false, 1 + topic.len());
-                out.push(first);
-                out.extend_from_slice(topic);
-            }
-            Version::V3_1 => put_command(out, name, &[topic]),
-        }
     }
 }
 

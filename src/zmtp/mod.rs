@@ -33,11 +33,11 @@ pub use metadata::{Metadata, MetadataError};
 
 pub(crate) use command::{ERROR, READY, decode_error, put_command, put_error};
 pub(crate) use engine::{Engine, Inbound};
-pub(crate) use subscription::put_subscription;
 pub(crate) use error::shown;
-pub(crate) use frame::{FrameHeader, FrameKind, encode_message, put_header};
+pub(crate) use frame::{FrameHeader, FrameKind, put_header};
 pub(crate) use handshake::{Established, Handshake, HandshakeConfig, PeerMetadata};
 pub(crate) use heartbeat::HeartbeatConfig;
+pub(crate) use subscription::put_subscription;
 
 /// What a peer may ask of our memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use super::frame::encode_message;
 use super::*;
 use crate::identity::Identity;
 use crate::message::Message;

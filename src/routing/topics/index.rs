@@ -152,6 +152,7 @@ impl<K: Copy + Eq + Hash> TopicIndex<K> {
     }
 
     /// Whether `peer` has a subscription to exactly `topic`.
+    #[cfg(test)]
     pub(crate) fn contains(&self, topic: &[u8], key: K) -> bool {
         let id = self.tree.find(topic);
         let peer = self.peer(key);
@@ -170,6 +171,7 @@ impl<K: Copy + Eq + Hash> TopicIndex<K> {
     }
 
     /// How many different topics there are.
+    #[cfg(test)]
     pub(crate) fn topics(&self) -> usize {
         self.tree.len()
     }

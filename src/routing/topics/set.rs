@@ -60,6 +60,7 @@ impl TopicSet {
     }
 
     /// How many different topics there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.tree.len()
     }

@@ -30,6 +30,7 @@ impl<V> TopicTree<V> {
     }
 
     /// How many topics there are.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.topics
     }

@@ -201,11 +201,11 @@ fn s2_our_subscriptions_are_those_of_libzmq() {
         let mut side = Side::new(config(SocketType::Sub), now);
         side.arrive(&greeting(minor), now);
         side.arrive(&ready(&[("Socket-Type", b"PUB")]), now);
-        let engine = side.established().engine;
+        let version = side.established().peer.version;
         let mut out = Vec::new();
-        engine.encode_subscribe(b"topic", &mut out);
-        engine.encode_subscribe(b"", &mut out);
-        engine.encode_cancel(b"topic", &mut out);
+        put_subscription(version, true, b"topic", &mut out);
+        put_subscription(version, true, b"", &mut out);
+        put_subscription(version, false, b"topic", &mut out);
         assert_eq!(out, expected, "version 3.{minor}");
     }
 }

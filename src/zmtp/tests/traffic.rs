@@ -62,11 +62,11 @@ fn f7_f8_messages_of_any_shape_arrive_whole_once_and_in_order_however_cut() {
 #[test]
 fn a_subscription_reaches_a_publisher_at_the_next_version_too() {
     let now = Instant::now();
-    let (sub, mut publisher) = connect(config(SocketType::Sub), config(SocketType::XPub), now);
+    let (_, mut publisher) = connect(config(SocketType::Sub), config(SocketType::XPub), now);
     let mut out = Vec::new();
     let long = vec![b't'; 70_000];
-    sub.engine.encode_subscribe(&long, &mut out);
-    sub.engine.encode_cancel(b"t", &mut out);
+    put_subscription(Version::V3_1, true, &long, &mut out);
+    put_subscription(Version::V3_1, false, b"t", &mut out);
     let inbound = receive_all(&mut publisher.engine, &mut out[..].into(), now);
     let expected = vec![
         Inbound::Subscribe(long.into()),

@@ -1,0 +1,6 @@
+//! A PUSH socket only sends.
+async fn wrong(push: jackstay::PushSocket) {
+    let _ = push.recv().await;
+}
+
+fn main() {}

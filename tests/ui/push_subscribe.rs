@@ -1,0 +1,6 @@
+//! Subscriptions belong to SUB and XSUB.
+fn wrong(push: jackstay::PushSocket) {
+    let _ = push.subscribe("topic");
+}
+
+fn main() {}
