@@ -8,7 +8,7 @@ use bytes::Bytes;
 /// A message: one or more frames, sent and received as a whole.
 ///
 /// A message never has zero frames and is never cut: a peer gets all of its frames or none (RFC 37, *Framing*).
-/// Most messages have a single frame; one of up to 70 octets lives inside the value, without an allocation.
+/// Most messages have a single frame; one of up to 64 octets lives inside the value, without an allocation.
 /// Cloning is cheap: larger frames are shared, not copied.
 ///
 /// ```
@@ -28,15 +28,20 @@ pub struct Message(Repr);
 #[derive(Clone)]
 enum Repr {
     /// One frame of at most [`INLINE`] octets.
-    Inline { len: u8, octets: [u8; INLINE] },
+    Inline { len: u8, octets: Octets },
     /// One frame.
     One(Bytes),
     /// Frames in order; never empty. May hold a single frame after `pop_front`.
     Many(Vec<Bytes>),
 }
 
+/// Aligned, so that a message moves by whole words.
+#[derive(Clone, Copy)]
+#[repr(align(8))]
+struct Octets([u8; INLINE]);
+
 /// The largest single frame that is kept inside the value.
-pub(crate) const INLINE: usize = 70;
+pub(crate) const INLINE: usize = 64;
 
 impl Message {
     /// A message of one empty frame.
@@ -44,7 +49,7 @@ impl Message {
     pub const fn new() -> Self {
         Self(Repr::Inline {
             len: 0,
-            octets: [0; INLINE],
+            octets: Octets([0; INLINE]),
         })
     }
 
@@ -55,7 +60,15 @@ impl Message {
     #[must_use]
     #[inline]
     pub fn copy_from_slice(frame: &[u8]) -> Self {
-        Self::inline(frame).unwrap_or_else(|| Self(Repr::One(Bytes::copy_from_slice(frame))))
+        // Built in place: through `inline`, the octets would be copied once more.
+        match u8::try_from(frame.len()) {
+            Ok(len) if frame.len() <= INLINE => {
+                let mut octets = Octets([0; INLINE]);
+                octets.0[..frame.len()].copy_from_slice(frame);
+                Self(Repr::Inline { len, octets })
+            }
+            _ => Self(Repr::One(Bytes::copy_from_slice(frame))),
+        }
     }
 
     /// The number of frames, at least 1.
@@ -90,7 +103,7 @@ impl Message {
     #[inline]
     pub fn first(&self) -> &[u8] {
         match &self.0 {
-            Repr::Inline { len, octets } => &octets[..usize::from(*len)],
+            Repr::Inline { len, octets } => &octets.0[..usize::from(*len)],
             Repr::One(frame) => frame,
             Repr::Many(frames) => &frames[0],
         }
@@ -141,10 +154,7 @@ impl Message {
     /// A message of one small frame, kept inline.
     #[inline]
     pub(crate) fn inline(frame: &[u8]) -> Option<Self> {
-        let mut octets = [0; INLINE];
-        let len = u8::try_from(frame.len()).ok()?;
-        octets.get_mut(..frame.len())?.copy_from_slice(frame);
-        Some(Self(Repr::Inline { len, octets }))
+        (frame.len() <= INLINE).then(|| Self::copy_from_slice(frame))
     }
 
     /// A message of these frames; `None` without any.
@@ -168,7 +178,7 @@ impl Message {
     fn into_vec(self) -> Vec<Bytes> {
         match self.0 {
             Repr::Inline { len, octets } => {
-                vec![Bytes::copy_from_slice(&octets[..usize::from(len)])]
+                vec![Bytes::copy_from_slice(&octets.0[..usize::from(len)])]
             }
             Repr::One(frame) => vec![frame],
             Repr::Many(frames) => frames,

@@ -56,22 +56,29 @@ impl Writing {
     /// Appends `message`.
     #[inline]
     pub fn push(&mut self, message: &Message) {
-        let last = message.len() - 1;
-        for (index, body) in message.iter().enumerate() {
-            let before = self.octets.len();
-            put_header(&mut self.octets, index < last, body.len());
-            match message.shared(index) {
-                Some(shared) if body.len() >= LARGE => {
-                    self.bodies.push((self.octets.len(), shared.clone()));
-                    self.size += self.octets.len() - before + body.len();
-                }
-                _ => {
-                    self.octets.extend_from_slice(body);
-                    self.size += self.octets.len() - before;
-                }
+        if message.is_multipart() {
+            let last = message.len() - 1;
+            for (index, body) in message.iter().enumerate() {
+                self.push_frame(index < last, body, message.shared(index));
             }
+        } else {
+            self.push_frame(false, message.first(), message.shared(0));
         }
         self.messages += 1;
+    }
+
+    #[inline]
+    fn push_frame(&mut self, more: bool, body: &[u8], shared: Option<&Bytes>) {
+        let before = self.octets.len();
+        put_header(&mut self.octets, more, body.len());
+        match shared {
+            Some(shared) if body.len() >= LARGE => {
+                self.bodies.push((self.octets.len(), shared.clone()));
+                self.size += body.len();
+            }
+            _ => self.octets.extend_from_slice(body),
+        }
+        self.size += self.octets.len() - before;
     }
 
     /// Appends octets that are framed already and are no messages: commands.

@@ -93,11 +93,20 @@ impl Inbox {
 
     /// Appends all of `batch`, which has no more than [`poll_room`](Self::poll_room) gave. Wakes the reader at most
     /// once.
-    pub fn append(&self, pipe: &Arc<Pipe>, batch: &mut Vec<Message>) {
+    pub fn append(&self, pipe: &Arc<Pipe>, batch: &mut VecDeque<Message>) {
+        let octets = batch.iter().map(Message::size).sum::<usize>();
         let mut state = lock(&self.state);
-        state.queue.reserve(batch.len());
-        for message in batch.drain(..) {
-            state.push(message);
+        if state.conflate {
+            batch.drain(..).for_each(|message| state.push(message));
+        } else {
+            state.octets += octets;
+            state.messages += batch.len() as u64;
+            state.received_octets += octets as u64;
+            if state.queue.is_empty() {
+                std::mem::swap(&mut state.queue, batch);
+            } else {
+                state.queue.append(batch);
+            }
         }
         let announce = state.list();
         drop(state);

@@ -228,11 +228,9 @@ impl Outbox {
                     wire.queue.clear();
                 }
                 wire.queue.push(message);
-                if wire.write_lone() {
-                    None
-                } else {
-                    state.session.take()
-                }
+                // What a later message may replace must not be half written.
+                let written = !state.conflate && wire.write_here(room == 1);
+                if written { None } else { state.session.take() }
             }
             Link::Inproc(Inproc { far: None, .. }) => return Push::Closed,
             Link::Inproc(Inproc { far: Some(far), .. }) => {
@@ -243,7 +241,7 @@ impl Outbox {
         state.messages += 1;
         state.octets += message.size() as u64;
         state.lost = false;
-        let full = room == 1;
+        let full = room == 1 && state.room(0) == 0;
         state.blocked |= full;
         drop(guard);
         if let Some(session) = wakeup {
@@ -586,26 +584,32 @@ impl State {
 }
 
 impl Wire {
-    /// After a message was queued: writes it from here if it is alone and the connection is idle. `false` if the
-    /// session has to.
+    /// After a message was queued: writes the queue from the sender's task if the connection is idle and either the
+    /// message is a lone one, or the queue is `full` or long. `false` if that is left to the session.
     #[inline]
-    fn write_lone(&mut self) -> bool {
-        if self.direct
-            && self.queue.messages() == 1
-            && self.commands.is_empty()
-            && let Some(stream) = &self.idle
-        {
-            self.direct = false;
-            let mut slices = [IoSlice::new(&[]); 8];
-            let filled = self.queue.slices(&mut slices);
-            if let Ok(n) = stream.try_write(&slices[..filled]) {
-                self.queue.advance(n);
-            }
-            if self.queue.is_empty() {
-                return true;
-            }
+    fn write_here(&mut self, full: bool) -> bool {
+        let lone = self.direct && self.queue.messages() == 1;
+        if !lone && !full && self.queue.size() < LONG {
+            return false;
         }
-        self.idle = None;
-        false
+        let Some(stream) = self.idle.as_ref().filter(|_| self.commands.is_empty()) else {
+            return false;
+        };
+        self.direct = false;
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = self.queue.slices(&mut slices);
+        if let Ok(n) = stream.try_write(&slices[..filled]) {
+            self.queue.advance(n);
+        }
+        if !self.queue.is_empty() {
+            // The kernel takes no more: the session waits until it does.
+            self.idle = None;
+        }
+        self.queue.is_empty()
     }
 }
+
+/// A queue of so many octets is written by its sender rather than left to grow.
+const LONG: usize = 64 << 10;
+/// The most pieces of one write from a sender's task.
+const SLICES: usize = 16;

@@ -1,5 +1,6 @@
 //! [`Pump`]: octets ⇄ messages, between one stream and one pipe.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -32,7 +33,7 @@ pub(super) struct Pump<'a> {
     room: usize,
     /// Reads in a row that used little of their room.
     small_reads: u8,
-    decoded: Vec<Message>,
+    decoded: VecDeque<Message>,
     /// Messages go to the socket one by one, not to the inbox: a publisher's subscriptions.
     intercept: bool,
     /// The inbox is full, so that nothing is read and the peer's silence means nothing.
@@ -79,7 +80,7 @@ impl<'a> Pump<'a> {
             read,
             room: MIN_ROOM,
             small_reads: 0,
-            decoded: Vec::new(),
+            decoded: VecDeque::new(),
             intercept: !owner.socket_type().row().receives,
             paused: false,
             writing: Writing::default(),
@@ -169,7 +170,7 @@ impl<'a> Pump<'a> {
                 Some(Inbound::Message(message)) if self.intercept => {
                     self.owner.intercept(self.pipe, message)?
                 }
-                Some(Inbound::Message(message)) => self.decoded.push(message),
+                Some(Inbound::Message(message)) => self.decoded.push_back(message),
                 Some(Inbound::Subscribe(topic)) => {
                     self.owner.subscription(self.pipe, true, &topic)?
                 }

@@ -47,16 +47,26 @@ impl Core {
         &self,
         mut open: impl FnMut(&Arc<Pipe>, Message) -> Option<T>,
     ) -> Result<T, RecvError> {
-        // A tight loop lets other tasks of its thread run, the connections' among them.
-        consume_budget().await;
-        self.pipes
-            .readable
-            .until(|| match self.try_recv_with(&mut open) {
-                Ok(value) => Some(Ok(value)),
-                Err(TryRecvError::Closed) => Some(Err(RecvError)),
-                Err(TryRecvError::Empty) => None,
-            })
-            .await
+        if self.takes_turn() {
+            consume_budget().await;
+        }
+        match self.try_recv_with(&mut open) {
+            Ok(value) => Ok(value),
+            Err(TryRecvError::Closed) => Err(RecvError),
+            Err(TryRecvError::Empty) => self.recv_when_ready(open).await,
+        }
+    }
+
+    async fn recv_when_ready<T>(
+        &self,
+        mut open: impl FnMut(&Arc<Pipe>, Message) -> Option<T>,
+    ) -> Result<T, RecvError> {
+        let attempt = || match self.try_recv_with(&mut open) {
+            Ok(value) => Some(Ok(value)),
+            Err(TryRecvError::Closed) => Some(Err(RecvError)),
+            Err(TryRecvError::Empty) => None,
+        };
+        self.pipes.readable.until(attempt).await
     }
 
     #[inline]

@@ -42,21 +42,13 @@ impl<P: Pattern> Socket<P> {
         P: CanSend,
     {
         let message = message.into();
-        // A tight loop lets other tasks of its thread run, the connections' among them.
-        consume_budget().await;
-        let sent = match self.core.try_send(&message) {
-            Sent::Full => {
-                let attempt = || match self.core.try_send(&message) {
-                    Sent::Full => None,
-                    sent => Some(sent),
-                };
-                self.core.pipes.writable.until(attempt).await
-            }
-            sent => sent,
-        };
-        match sent {
+        if self.core.takes_turn() {
+            consume_budget().await;
+        }
+        match self.core.try_send(&message) {
             Sent::Done => Ok(()),
-            Sent::Full | Sent::Closed => Err(SendError(message)),
+            Sent::Full => self.core.send_when_ready(message).await,
+            Sent::Closed => Err(SendError(message)),
         }
     }
 
@@ -147,6 +139,17 @@ impl fmt::Debug for Permit<'_> {
 }
 
 impl Core {
+    async fn send_when_ready(&self, message: Message) -> Result<(), SendError> {
+        let attempt = || match self.try_send(&message) {
+            Sent::Full => None,
+            sent => Some(sent),
+        };
+        match self.pipes.writable.until(attempt).await {
+            Sent::Done => Ok(()),
+            Sent::Full | Sent::Closed => Err(SendError(message)),
+        }
+    }
+
     #[inline]
     pub fn try_send(&self, message: &Message) -> Sent {
         if self.is_closed() {
