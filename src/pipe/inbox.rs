@@ -219,19 +219,34 @@ impl Inbox {
         lock(&self.state).writer = Writer::Near(Arc::downgrade(near));
     }
 
-    /// The far socket's receiving marks are added to the near one's sending marks, and its list is told from now on.
-    /// `true` if something waits already.
-    pub(super) fn adopt(&self, marks: Marks, readable: Arc<ReadyList>) -> bool {
+    /// The other socket of an in-process pair was found: its `marks` are added, and `pipe`, whose inbox this is, can be
+    /// read from now on.
+    pub(super) fn open(
+        &self,
+        pipe: &Arc<Pipe>,
+        marks: Marks,
+        conflate: bool,
+        readable: Arc<ReadyList>,
+    ) {
         let mut state = lock(&self.state);
         state.marks = state.marks.plus(marks);
+        state.conflate |= conflate;
+        if state.conflate && state.queue.len() > 1 {
+            let replaced = state.queue.len() - 1;
+            state.dropped.conflated += replaced as u64;
+            let octets: usize = state
+                .queue
+                .drain(..replaced)
+                .map(|message| message.size())
+                .sum();
+            state.octets -= octets;
+        }
         state.readable = Some(readable);
-        state.listed = !state.queue.is_empty();
-        state.listed
-    }
-
-    pub(super) fn widen(&self, marks: Marks) {
-        let mut state = lock(&self.state);
-        state.marks = state.marks.plus(marks);
+        let announce = state.list();
+        drop(state);
+        if let Some(readable) = announce {
+            readable.announce(pipe);
+        }
     }
 }
 

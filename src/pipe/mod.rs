@@ -90,36 +90,33 @@ impl Pipe {
 
     /// The queues of two sockets in this process, crosswise: what one sends is in the other's inbox at once.
     ///
-    /// The far socket need not exist yet; [`adopt`](Self::adopt) gives it its pipe.
-    pub fn inproc_pair(near: &PipeConfig) -> (Arc<Self>, Arc<Self>) {
-        let pipe = |readable, writable, marks| {
+    /// The far socket need not exist yet; with `immediate`, nothing is queued before it does.
+    pub fn inproc_pair(near: &PipeConfig, immediate: bool) -> (Arc<Self>, Arc<Self>) {
+        let pipe = |writable, immediate, marks| {
             Arc::new(Self {
                 id: PeerId::next(),
-                outbox: Outbox::inproc(writable),
-                inbox: Inbox::new(marks, near.conflate, readable),
+                outbox: Outbox::inproc(writable, immediate),
+                inbox: Inbox::new(marks, near.conflate, None),
                 peer: Mutex::default(),
                 retired: AtomicBool::new(false),
             })
         };
-        let ours = pipe(
-            Some(near.readable.clone()),
-            Some(near.writable.clone()),
-            near.recv,
-        );
-        let theirs = pipe(None, None, near.send);
+        let ours = pipe(Some(near.writable.clone()), immediate, near.recv);
+        let theirs = pipe(None, false, near.send);
         ours.outbox.cross(&ours, &theirs);
         theirs.outbox.cross(&theirs, &ours);
         (ours, theirs)
     }
 
-    /// Gives the far half of an in-process pair to the socket that was just found. The marks add up (A7).
-    pub fn adopt(self: &Arc<Self>, near: &Arc<Self>, config: &PipeConfig) {
-        self.outbox.announce_on(config.writable.clone());
-        near.inbox.widen(config.send);
-        if self.inbox.adopt(config.recv, config.readable.clone()) {
-            config.readable.announce(self);
-        }
-        near.outbox.announce_room(near);
+    /// The two halves of an in-process pair know each other's sockets, and can read from now on. Their marks add up
+    /// (A7).
+    pub fn meet(self: &Arc<Self>, far: &Arc<Self>, ours: &PipeConfig, theirs: &PipeConfig) {
+        self.inbox
+            .open(self, theirs.send, theirs.conflate, ours.readable.clone());
+        far.inbox
+            .open(far, theirs.recv, theirs.conflate, theirs.readable.clone());
+        self.outbox.announce_room(self);
+        far.outbox.announce_room(far);
     }
 
     /// Who is at the far end, or was when there last was somebody.

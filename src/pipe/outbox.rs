@@ -60,6 +60,10 @@ struct Inproc {
     far: Option<Arc<Pipe>>,
     /// The far pipe's socket, once there is one.
     socket: Option<Arc<dyn FarSocket>>,
+    /// Takes no messages before there is a socket (`immediate`).
+    immediate: bool,
+    /// The far socket takes messages one by one rather than from the inbox.
+    intercepts: bool,
 }
 
 /// What a pipe asks of the socket at the far end, when that is in this process.
@@ -69,6 +73,11 @@ pub(crate) trait FarSocket: Send + Sync {
 
     /// The near socket is gone.
     fn gone(&self, far: &Arc<Pipe>);
+
+    /// Whether messages go to the inbox of `far`; else [`message`](Self::message) takes them.
+    fn receives(&self) -> bool;
+
+    fn message(&self, far: &Arc<Pipe>, message: Message);
 }
 
 #[derive(Default)]
@@ -147,13 +156,17 @@ impl Outbox {
     }
 
     /// Without a far pipe; [`cross`](Self::cross) sets it.
-    pub fn inproc(writable: Option<Arc<ReadyList>>) -> Self {
+    pub fn inproc(writable: Option<Arc<ReadyList>>, immediate: bool) -> Self {
         // The far inbox has the marks of both.
         let no_marks = Marks {
             messages: 0,
             octets: 0,
         };
-        Self::new(Link::Inproc(Inproc::default()), no_marks, false, writable)
+        let inproc = Inproc {
+            immediate,
+            ..Inproc::default()
+        };
+        Self::new(Link::Inproc(inproc), no_marks, false, writable)
     }
 
     fn new(link: Link, marks: Marks, conflate: bool, writable: Option<Arc<ReadyList>>) -> Self {
@@ -233,8 +246,16 @@ impl Outbox {
                 if written { None } else { state.session.take() }
             }
             Link::Inproc(Inproc { far: None, .. }) => return Push::Closed,
-            Link::Inproc(Inproc { far: Some(far), .. }) => {
-                far.inbox.push(far, message.clone());
+            Link::Inproc(Inproc {
+                far: Some(far),
+                socket,
+                intercepts,
+                ..
+            }) => {
+                match socket {
+                    Some(socket) if *intercepts => socket.message(far, message.clone()),
+                    _ => far.inbox.push(far, message.clone()),
+                }
                 None
             }
         };
@@ -304,6 +325,7 @@ impl Outbox {
             Link::Inproc(Inproc {
                 far: Some(far),
                 socket: Some(socket),
+                ..
             }) => {
                 let (far, socket) = (far.clone(), socket.clone());
                 drop(state);
@@ -324,14 +346,24 @@ impl Outbox {
     /// Joins the outbox of `near` to the inbox of `far`.
     pub fn cross(&self, near: &Arc<Pipe>, far: &Arc<Pipe>) {
         far.inbox.fed_by(near);
-        let far = Some(far.clone());
-        lock(&self.state).link = Link::Inproc(Inproc { far, socket: None });
+        if let Link::Inproc(inproc) = &mut lock(&self.state).link {
+            inproc.far = Some(far.clone());
+        }
     }
 
     /// The far pipe has a socket now.
     pub fn join(&self, far_socket: Arc<dyn FarSocket>) {
         if let Link::Inproc(inproc) = &mut lock(&self.state).link {
+            inproc.intercepts = !far_socket.receives();
             inproc.socket = Some(far_socket);
+        }
+    }
+
+    /// The far socket refused: another one may come.
+    pub fn unjoin(&self) {
+        if let Link::Inproc(inproc) = &mut lock(&self.state).link {
+            inproc.socket = None;
+            inproc.intercepts = false;
         }
     }
 
@@ -527,6 +559,7 @@ impl Outbox {
             Link::Inproc(Inproc {
                 far: Some(far),
                 socket: None,
+                ..
             }) => far.inbox.discard(|dropped| &mut dropped.unread),
             Link::Inproc(_) => 0,
         };
@@ -564,6 +597,7 @@ impl State {
             Link::Inproc(Inproc {
                 far: Some(far),
                 socket: None,
+                ..
             }) => far.inbox.queued(),
             Link::Inproc(_) => 0,
         }
@@ -577,6 +611,7 @@ impl State {
             Link::Wire(wire) if wire.gate == Gate::Shut => 0,
             Link::Wire(_) if self.conflate => usize::MAX,
             Link::Wire(wire) => self.marks.room(wire.queue.messages(), wire.queue.size()),
+            Link::Inproc(inproc) if inproc.immediate && inproc.socket.is_none() => 0,
             Link::Inproc(inproc) => inproc.far.as_ref().map_or(0, |far| far.inbox.room()),
         };
         room.saturating_sub(self.reserved).max(own.min(room))

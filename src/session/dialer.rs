@@ -11,6 +11,7 @@ use super::Owner;
 use super::backoff::Backoff;
 use super::serve::{Ended, NotServed, Served, Session};
 use crate::endpoint::Endpoint;
+use crate::identity::Identity;
 use crate::monitor::{Event, EventKind};
 use crate::options::StopReconnect;
 use crate::pipe::{Life, Pipe};
@@ -19,6 +20,8 @@ use crate::transport::{self, ConnectOptions};
 /// One connected endpoint, from `connect` to `disconnect`.
 pub(crate) struct Dialing {
     pub endpoint: Endpoint,
+    /// The identity that the peer is to have here, whatever it announces (`connect_as`).
+    pub identity: Option<Identity>,
     /// The peer's queues now; a new pipe takes its place when a request is abandoned.
     pub pipe: watch::Sender<Arc<Pipe>>,
     /// Set once the dialer is done.
@@ -79,7 +82,9 @@ async fn keep_connected(owner: &Arc<dyn Owner>, dialing: &Dialing, pipe: &Arc<Pi
                 }
             }
             Err(Failed::Connect(error)) => {
-                let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+                // An ipc path where nobody ever listened does not exist.
+                let kinds = [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound];
+                let refused = kinds.contains(&error.kind());
                 owner.report(Event::new(
                     endpoint,
                     EventKind::ConnectFailed(Arc::new(error)),

@@ -5,14 +5,17 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::backoff::Backoff;
 use super::dialer::{Dialing, Finished};
 use super::serve::Ended;
 use super::{Newcomer, Owner};
 use crate::endpoint::Endpoint;
 use crate::identity::Identity;
-use crate::monitor::{Event, EventKind};
+use crate::message::Message;
+use crate::monitor::{DisconnectCause, Event, EventKind};
 use crate::pattern::SocketType;
 use crate::pipe::{FarSocket, Life, Pipe, lock};
 use crate::transport::PeerAddress;
@@ -33,6 +36,8 @@ struct Waiting {
     endpoint: Endpoint,
     near: Arc<Pipe>,
     far: Arc<Pipe>,
+    /// Told when the bound socket has no place for this one, at present.
+    refused: Arc<Notify>,
 }
 
 /// Binds `owner` to the name of `endpoint`, and joins those who wait for it.
@@ -81,14 +86,33 @@ pub(crate) async fn dial_inproc(owner: Arc<dyn Owner>, dialing: Arc<Dialing>) {
                 owner: &*owner,
                 pipe: &near,
             };
-            let _registration = register(&owner, &dialing.endpoint, &near);
-            if let Life::Draining(deadline) = near.outbox.closing().await {
+            let life = keep_joined(&owner, &dialing.endpoint, &near).await;
+            if let Life::Draining(deadline) = life {
                 drained(&owner, &near, deadline).await;
             }
         }
         match owner.renew(&dialing, &near) {
             Some(fresh) => drop(dialing.pipe.send_replace(fresh)),
             None => return,
+        }
+    }
+}
+
+/// Joins `near`, again after each refusal, until it is no longer open.
+async fn keep_joined(owner: &Arc<dyn Owner>, endpoint: &Endpoint, near: &Arc<Pipe>) -> Life {
+    let refused = Arc::new(Notify::new());
+    let mut backoff = Backoff::new(&owner.options().reconnect);
+    loop {
+        let registration = register(owner, endpoint, near, &refused);
+        tokio::select! {
+            life = near.outbox.closing() => return life,
+            () = refused.notified() => drop(registration),
+        }
+        let delay = backoff.delay();
+        owner.report(Event::new(Some(endpoint), EventKind::Retrying(delay)));
+        tokio::select! {
+            life = near.outbox.closing() => return life,
+            () = sleep(delay) => {}
         }
     }
 }
@@ -113,6 +137,7 @@ fn register<'a>(
     owner: &Arc<dyn Owner>,
     endpoint: &'a Endpoint,
     near: &'a Arc<Pipe>,
+    refused: &Arc<Notify>,
 ) -> Registration<'a> {
     let registration = Registration { endpoint, near };
     let Some(far) = near.outbox.far() else {
@@ -123,6 +148,7 @@ fn register<'a>(
         endpoint: endpoint.clone(),
         near: near.clone(),
         far,
+        refused: refused.clone(),
     };
     let mut names = lock(&NAMES);
     let name = names.entry(endpoint.clone()).or_default();
@@ -170,6 +196,7 @@ impl Waiting {
             endpoint,
             near,
             far,
+            refused,
         } = self;
         let Some(connector) = connector.upgrade() else {
             return;
@@ -190,29 +217,34 @@ impl Waiting {
             };
             report(&connector, failed(near_type, far_type), &near);
             report(bound, failed(far_type, near_type), &far);
+            report(&connector, EventKind::GaveUp, &near);
             near.outbox.end(Life::Ended);
             return;
         }
         near.outbox.join(Arc::new(Bound(Arc::downgrade(bound))));
         far.outbox
             .join(Arc::new(Connector(Arc::downgrade(&connector))));
-        far.adopt(&near, bound.pipes());
-        if let Err(reason) = bound.admit(Some(&far), newcomer(&connector, &endpoint, true)) {
-            let refused = HandshakeError::Refused {
-                reason: reason.to_owned(),
-            };
-            report(&connector, EventKind::HandshakeFailed(refused), &near);
-            report(bound, EventKind::Refused(reason), &far);
-            near.outbox.end(Life::Ended);
-            return;
+        far.outbox.announce_on(bound.pipes().writable.clone());
+        // Each side knows the other before it can read from it.
+        let admitted = bound
+            .admit(Some(&far), newcomer(&connector, &endpoint, true))
+            .and_then(|_| connector.admit(Some(&near), newcomer(bound, &endpoint, false)));
+        match admitted {
+            Ok(_) => {
+                near.meet(&far, connector.pipes(), bound.pipes());
+                report(bound, EventKind::HandshakeSucceeded, &far);
+                report(&connector, EventKind::HandshakeSucceeded, &near);
+            }
+            Err(reason) => {
+                near.outbox.unjoin();
+                report(bound, EventKind::Refused(reason), &far);
+                let error = HandshakeError::Refused {
+                    reason: reason.to_owned(),
+                };
+                report(&connector, EventKind::HandshakeFailed(error), &near);
+                refused.notify_one();
+            }
         }
-        report(bound, EventKind::HandshakeSucceeded, &far);
-        if let Err(reason) = connector.admit(Some(&near), newcomer(bound, &endpoint, false)) {
-            report(&connector, EventKind::Refused(reason), &near);
-            near.outbox.end(Life::Ended);
-            return;
-        }
-        report(&connector, EventKind::HandshakeSucceeded, &near);
     }
 }
 
@@ -248,8 +280,22 @@ impl FarSocket for Bound {
 
     fn gone(&self, far: &Arc<Pipe>) {
         if let Some(owner) = self.0.upgrade() {
+            report_gone(&owner, far);
             owner.ended(far);
         }
+    }
+
+    fn message(&self, far: &Arc<Pipe>, message: Message) {
+        if let Some(owner) = self.0.upgrade() {
+            // Only a wire can break the protocol.
+            let _ = owner.intercept(far, message);
+        }
+    }
+
+    fn receives(&self) -> bool {
+        self.0
+            .upgrade()
+            .is_some_and(|owner| owner.socket_type().row().receives)
     }
 }
 
@@ -264,8 +310,34 @@ impl FarSocket for Connector {
     }
 
     fn gone(&self, near: &Arc<Pipe>) {
+        if let Some(owner) = self.0.upgrade() {
+            report_gone(&owner, near);
+        }
         // The endpoint is still wanted: its task waits for the next socket of this name.
         near.retire();
+    }
+
+    fn message(&self, near: &Arc<Pipe>, message: Message) {
+        if let Some(owner) = self.0.upgrade() {
+            // Only a wire can break the protocol.
+            let _ = owner.intercept(near, message);
+        }
+    }
+
+    fn receives(&self) -> bool {
+        self.0
+            .upgrade()
+            .is_some_and(|owner| owner.socket_type().row().receives)
+    }
+}
+
+fn report_gone(owner: &Arc<dyn Owner>, pipe: &Arc<Pipe>) {
+    if let Some(peer) = pipe.connected_peer() {
+        let event = Event::new(
+            peer.endpoint(),
+            EventKind::Disconnected(DisconnectCause::Peer),
+        );
+        owner.report(event.address(PeerAddress::Inproc).peer(pipe.id));
     }
 }
 

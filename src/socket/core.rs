@@ -10,7 +10,7 @@ use crate::endpoint::{Address, Endpoint};
 use crate::error::Undelivered;
 use crate::identity::Identity;
 use crate::message::Message;
-use crate::monitor::{DisconnectCause, Event, PeerFacts, PeerInfo, Reporter};
+use crate::monitor::{DisconnectCause, Event, EventKind, PeerFacts, PeerInfo, Reporter};
 use crate::options::{DuplicateIdentity, Options, Subscriptions, Verbosity};
 use crate::pattern::{Outbound, Row, SocketType, parse_subscription, subscription_message};
 use crate::pipe::{Life, PeerId, Pipe, PipeConfig, ReadyList, Wake, lock};
@@ -161,7 +161,7 @@ impl Core {
     /// A fresh pipe towards `endpoint`: its queue exists before the connection does (A3).
     pub fn connecting_pipe(&self, endpoint: &Endpoint) -> Arc<Pipe> {
         match endpoint.address() {
-            Address::Inproc(_) => Pipe::inproc_pair(&self.pipes).0,
+            Address::Inproc(_) => Pipe::inproc_pair(&self.pipes, self.options.immediate).0,
             Address::Tcp(_) | Address::Ipc(_) => Pipe::wire(&self.pipes, self.options.immediate),
         }
     }
@@ -313,15 +313,25 @@ impl Owner for Core {
         if self.is_closed() && newcomer.accepted {
             return Err("the socket is closed");
         }
-        let known = pipe.is_some_and(|pipe| lock(&self.state).pipes.contains_key(&pipe.id));
-        if !known && self.row.single_peer && !lock(&self.state).pipes.is_empty() {
-            return Err("the socket has its one peer already");
-        }
         let pipe = pipe
             .cloned()
             .unwrap_or_else(|| Pipe::wire(&self.pipes, false));
+        let known = {
+            let mut state = lock(&self.state);
+            let known = state.pipes.contains_key(&pipe.id);
+            // L3
+            if !known && self.row.single_peer && !state.pipes.is_empty() {
+                return Err("the socket has its one peer already");
+            }
+            state.pipes.insert(pipe.id, pipe.clone());
+            known
+        };
         let metadata = newcomer.metadata;
-        let identity = self.register(&pipe, &metadata.identity)?;
+        let identity = self.register(&pipe, &metadata.identity).inspect_err(|_| {
+            if !known {
+                lock(&self.state).pipes.remove(&pipe.id);
+            }
+        })?;
         let info = PeerInfo(Arc::new(PeerFacts {
             id: pipe.id,
             endpoint: newcomer.endpoint,
@@ -364,6 +374,10 @@ impl Owner for Core {
     }
 
     fn lost(&self, pipe: &Arc<Pipe>) {
+        if pipe.peer().is_some_and(|peer| peer.is_accepted()) {
+            // A5: nothing more is queued for it.
+            pipe.outbox.end(Life::Ended);
+        }
         if !pipe.set_disconnected() {
             return;
         }
@@ -398,6 +412,9 @@ impl Owner for Core {
 
     fn ended(&self, pipe: &Arc<Pipe>) {
         pipe.outbox.end(Life::Ended);
+        let joined = pipe
+            .connected_peer()
+            .filter(|_| pipe.outbox.far().is_some());
         self.lost(pipe);
         self.unregister(pipe);
         match &mut *lock(&self.policy) {
@@ -425,6 +442,14 @@ impl Owner for Core {
         state.assigned.remove(&pipe.id);
         drop(state);
         pipe.outbox.cut();
+        if let Some(peer) = joined {
+            // A wire's session reports this itself.
+            let event = Event::new(
+                peer.endpoint(),
+                EventKind::Disconnected(DisconnectCause::Local),
+            );
+            self.report(event.address(*peer.address()).peer(pipe.id));
+        }
         self.peers_changed();
         self.pipes.readable.wake_all();
         self.pipes.writable.wake_all();
@@ -439,6 +464,10 @@ impl Owner for Core {
                 .any(|there| Arc::ptr_eq(there, dialing));
         wanted.then(|| {
             let pipe = self.connecting_pipe(&dialing.endpoint);
+            if let Some(identity) = &dialing.identity {
+                self.assign(&pipe, identity);
+                lock(&self.state).assigned.insert(pipe.id, identity.clone());
+            }
             self.attach(&pipe);
             pipe
         })

@@ -275,14 +275,15 @@ impl Core {
             if self.row.single_peer && !state.pipes.is_empty() {
                 return Err(ConnectError::HasPeer);
             }
-            if let Some(identity) = identity {
-                if !self.assign(&pipe, &identity) {
+            if let Some(identity) = &identity {
+                if !self.assign(&pipe, identity) {
                     return Err(ConnectError::IdentityTaken);
                 }
-                state.assigned.insert(pipe.id, identity);
+                state.assigned.insert(pipe.id, identity.clone());
             }
             let dialing = Arc::new(Dialing {
                 endpoint,
+                identity,
                 pipe: watch::Sender::new(pipe.clone()),
                 finished: watch::Sender::new(false),
             });
