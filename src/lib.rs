@@ -86,3 +86,10 @@ pub use crate::socket::{
 };
 pub use crate::stats::{Drops, Stats};
 pub use crate::transport::{Keepalive, Listener, PeerAddress, TcpOptions};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+#[cfg(doctest)]
+#[doc = include_str!("../PATTERNS.md")]
+struct Patterns;

@@ -13,7 +13,7 @@ use crate::zmtp::Metadata;
 /// How a lost or refused connection is tried again.
 ///
 /// The delay doubles from [`first`](Self::first) to [`max`](Self::max); each is drawn at random between nothing and
-/// that value (full jitter), so that a thousand clients do not return at once. libzmq waits a fixed 100 ms by default.
+/// that value (full jitter), so that a thousand clients do not return at once. libzmq waits 100 to 200 ms, always, by default.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reconnect {
     pub(crate) first: Duration,
@@ -27,7 +27,8 @@ pub struct Reconnect {
 #[doc(alias = "ZMQ_RECONNECT_STOP")]
 #[non_exhaustive]
 pub enum StopReconnect {
-    /// Only when the peer answers with an ERROR: it would refuse the same socket again (RFC 37).
+    /// Only when the peer answers the handshake with an ERROR: it would refuse the same socket again (RFC 37). What it
+    /// refuses after the handshake (an identity that is taken, a PAIR that has its peer) may be free a moment later.
     #[default]
     Refused,
     /// Also when nobody listens at the endpoint.
@@ -188,7 +189,7 @@ pub enum Subscriptions {
     Automatic,
     /// Nothing takes effect until the application calls `subscribe_peer`.
     Manual,
-    /// As `Manual`; and a message goes only to the peer that subscribed last (last value caching).
+    /// As `Manual`; and the first message after `subscribe_peer` goes to that peer alone (last value caching).
     #[doc(alias = "ZMQ_XPUB_MANUAL_LAST_VALUE")]
     ManualLastValue,
 }

@@ -460,10 +460,13 @@ impl Outbox {
     /// Ends the pipe, after what is queued or at once. A later call can only shorten it.
     pub fn end(&self, life: Life) {
         let mut state = lock(&self.state);
-        if state.life == Life::Ended {
-            return;
-        }
-        state.life = life;
+        state.life = match (state.life, life) {
+            (Life::Ended, _) => return,
+            (Life::Draining(Some(sooner)), Life::Draining(later)) => {
+                Life::Draining(Some(later.map_or(sooner, |later| sooner.min(later))))
+            }
+            (Life::Open | Life::Draining(_), life) => life,
+        };
         if let Link::Wire(wire) = &mut state.link {
             wire.idle = None;
         }

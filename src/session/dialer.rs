@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Owner;
 use super::backoff::Backoff;
-use super::serve::{Ended, NotServed, Served, Session};
+use super::serve::{NotServed, Served, Session};
 use crate::endpoint::Endpoint;
 use crate::identity::Identity;
 use crate::monitor::{Event, EventKind};
@@ -29,21 +29,43 @@ pub(crate) struct Dialing {
 }
 
 /// Keeps `dialing` connected until its pipe is ended or there is no point in trying.
-pub(crate) async fn dial(owner: Arc<dyn Owner>, dialing: Arc<Dialing>) {
-    let _finished = Finished(&dialing);
-    loop {
-        let pipe = dialing.pipe.borrow().clone();
-        {
-            let _ended = Ended {
-                owner: &*owner,
-                pipe: &pipe,
-            };
-            keep_connected(&owner, &dialing, &pipe).await;
+pub(crate) fn dial(owner: Arc<dyn Owner>, dialing: Arc<Dialing>) -> impl Future<Output = ()> {
+    // Made now: a runtime may drop this task before it ever runs.
+    let dialer = Dialer { owner, dialing };
+    async move {
+        let Dialer { owner, dialing } = &dialer;
+        loop {
+            let pipe = dialing.pipe.borrow().clone();
+            keep_connected(owner, dialing, &pipe).await;
+            if !dialer.renew(&pipe) {
+                return;
+            }
         }
-        match owner.renew(&dialing, &pipe) {
-            Some(fresh) => drop(dialing.pipe.send_replace(fresh)),
-            None => return,
-        }
+    }
+}
+
+/// The task that serves a connected endpoint; however it ends, it says so.
+pub(super) struct Dialer {
+    pub owner: Arc<dyn Owner>,
+    pub dialing: Arc<Dialing>,
+}
+
+impl Dialer {
+    /// Ends `pipe` and puts a fresh one in its place, if the endpoint is still wanted.
+    pub fn renew(&self, pipe: &Arc<Pipe>) -> bool {
+        self.owner.ended(pipe);
+        let fresh = self.owner.renew(&self.dialing, pipe);
+        fresh
+            .map(|fresh| self.dialing.pipe.send_replace(fresh))
+            .is_some()
+    }
+}
+
+impl Drop for Dialer {
+    fn drop(&mut self) {
+        let pipe = self.dialing.pipe.borrow().clone();
+        self.owner.ended(&pipe);
+        self.dialing.finished.send_replace(true);
     }
 }
 
@@ -111,7 +133,7 @@ async fn keep_connected(owner: &Arc<dyn Owner>, dialing: &Dialing, pipe: &Arc<Pi
 }
 
 /// A connection that lasts so long was a success; one that does not counts as another failed attempt.
-const STABLE: Duration = Duration::from_secs(1);
+pub(super) const STABLE: Duration = Duration::from_secs(1);
 
 enum Failed {
     Connect(io::Error),
@@ -136,14 +158,5 @@ async fn given_up(pipe: &Pipe) {
             () = sleep_until(Instant::from_std(deadline)) => {}
         },
         None => ended.await,
-    }
-}
-
-/// Says that the dialer is done, however it ends.
-pub(super) struct Finished<'a>(pub &'a Dialing);
-
-impl Drop for Finished<'_> {
-    fn drop(&mut self) {
-        self.0.finished.send_replace(true);
     }
 }

@@ -9,8 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::backoff::Backoff;
-use super::dialer::{Dialing, Finished};
-use super::serve::Ended;
+use super::dialer::{Dialer, Dialing, STABLE};
 use super::{Newcomer, Owner};
 use crate::endpoint::Endpoint;
 use crate::identity::Identity;
@@ -77,31 +76,41 @@ pub(crate) fn unbind_inproc(owner: &Arc<dyn Owner>, endpoint: &Endpoint) {
 }
 
 /// Keeps `dialing` joined to whoever is bound to its name, until it is disconnected.
-pub(crate) async fn dial_inproc(owner: Arc<dyn Owner>, dialing: Arc<Dialing>) {
-    let _finished = Finished(&dialing);
-    loop {
-        let near = dialing.pipe.borrow().clone();
-        {
-            let _ended = Ended {
-                owner: &*owner,
-                pipe: &near,
-            };
-            let life = keep_joined(&owner, &dialing.endpoint, &near).await;
+pub(crate) fn dial_inproc(
+    owner: Arc<dyn Owner>,
+    dialing: Arc<Dialing>,
+) -> impl Future<Output = ()> {
+    let dialer = Dialer { owner, dialing };
+    async move {
+        let Dialer { owner, dialing } = &dialer;
+        let mut backoff = Backoff::new(&owner.options().reconnect);
+        loop {
+            let near = dialing.pipe.borrow().clone();
+            let begun = Instant::now();
+            let life = keep_joined(owner, &dialing.endpoint, &near, &mut backoff).await;
             if let Life::Draining(deadline) = life {
-                drained(&owner, &near, deadline).await;
+                drained(owner, &near, deadline).await;
             }
-        }
-        match owner.renew(&dialing, &near) {
-            Some(fresh) => drop(dialing.pipe.send_replace(fresh)),
-            None => return,
+            if !dialer.renew(&near) {
+                return;
+            }
+            if begun.elapsed() >= STABLE {
+                backoff.reset();
+            } else {
+                sleep(backoff.delay()).await;
+            }
         }
     }
 }
 
 /// Joins `near`, again after each refusal, until it is no longer open.
-async fn keep_joined(owner: &Arc<dyn Owner>, endpoint: &Endpoint, near: &Arc<Pipe>) -> Life {
+async fn keep_joined(
+    owner: &Arc<dyn Owner>,
+    endpoint: &Endpoint,
+    near: &Arc<Pipe>,
+    backoff: &mut Backoff<'_>,
+) -> Life {
     let refused = Arc::new(Notify::new());
-    let mut backoff = Backoff::new(&owner.options().reconnect);
     loop {
         let registration = register(owner, endpoint, near, &refused);
         tokio::select! {

@@ -33,18 +33,53 @@ impl Accepting {
 }
 
 /// Accepts connections until it is told to stop.
-pub(crate) async fn accept(owner: Arc<dyn Owner>, accepting: Arc<Accepting>, listener: Listener) {
-    let finished = Finished(&*owner, &accepting);
-    let endpoint = Some(&accepting.endpoint);
-    owner.report(Event::new(endpoint, EventKind::Listening));
-    let mut stop = accepting.stop.subscribe();
-    tokio::select! {
-        () = accept_all(&owner, &accepting.endpoint, &listener) => {}
-        _ = stop.wait_for(|stop| *stop) => {}
-        () = owner.tasks().stopping() => {}
+pub(crate) fn accept(
+    owner: Arc<dyn Owner>,
+    accepting: Arc<Accepting>,
+    listener: Listener,
+) -> impl Future<Output = ()> {
+    // Made now: a runtime may drop this task before it ever runs. The listener is closed before the end is told.
+    let task = Task {
+        listener: Some(listener),
+        owner,
+        accepting,
+    };
+    async move {
+        let Task {
+            listener: Some(listener),
+            owner,
+            accepting,
+        } = &task
+        else {
+            return;
+        };
+        owner.report(Event::new(Some(&accepting.endpoint), EventKind::Listening));
+        let mut stop = accepting.stop.subscribe();
+        tokio::select! {
+            () = accept_all(owner, &accepting.endpoint, listener) => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = owner.tasks().stopping() => {}
+        }
     }
-    drop(listener);
-    drop(finished);
+}
+
+/// The task that serves a bound endpoint; however it ends, it says so.
+struct Task {
+    /// Taken when the task ends.
+    listener: Option<Listener>,
+    owner: Arc<dyn Owner>,
+    accepting: Arc<Accepting>,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        drop(self.listener.take());
+        self.owner.report(Event::new(
+            Some(&self.accepting.endpoint),
+            EventKind::Closed,
+        ));
+        self.accepting.finished.send_replace(true);
+    }
 }
 
 async fn accept_all(owner: &Arc<dyn Owner>, endpoint: &Endpoint, listener: &Listener) {
@@ -78,17 +113,6 @@ async fn accept_all(owner: &Arc<dyn Owner>, endpoint: &Endpoint, listener: &List
                 delay = (delay * 2).min(MAX_DELAY);
             }
         }
-    }
-}
-
-/// Says that the listener is gone, however it ends.
-struct Finished<'a>(&'a dyn Owner, &'a Accepting);
-
-impl Drop for Finished<'_> {
-    fn drop(&mut self) {
-        self.0
-            .report(Event::new(Some(&self.1.endpoint), EventKind::Closed));
-        self.1.finished.send_replace(true);
     }
 }
 

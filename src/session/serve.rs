@@ -181,9 +181,9 @@ impl Drop for Connection<'_> {
 }
 
 /// Takes the pipe out of its socket when dropped.
-pub(super) struct Ended<'a> {
-    pub owner: &'a dyn Owner,
-    pub pipe: &'a Arc<Pipe>,
+struct Ended<'a> {
+    owner: &'a dyn Owner,
+    pipe: &'a Arc<Pipe>,
 }
 
 impl Drop for Ended<'_> {

@@ -179,7 +179,8 @@ impl Core {
     /// The identity of a newcomer to a ROUTER, and its entry in the table. `Err` if it is taken (R11).
     fn register(&self, pipe: &Arc<Pipe>, announced: &Identity) -> Result<Identity, &'static str> {
         let assigned = lock(&self.state).assigned.get(&pipe.id).cloned();
-        let Policy::ByPeer(by_peer) = &mut *lock(&self.policy) else {
+        let mut guard = lock(&self.policy);
+        let Policy::ByPeer(by_peer) = &mut *guard else {
             return Ok(announced.clone());
         };
         let identity = match assigned {
@@ -189,14 +190,25 @@ impl Core {
             }
             None => announced.clone(),
         };
-        if let Some(holder) = by_peer.taken(&identity, pipe) {
-            match self.options.duplicate_identity {
-                DuplicateIdentity::Refuse => return Err("the identity is taken by another peer"),
-                DuplicateIdentity::HandOver => holder.outbox.end(Life::Ended),
-            }
+        let holder = by_peer.taken(&identity, pipe).cloned();
+        if holder.is_some() && self.options.duplicate_identity == DuplicateIdentity::Refuse {
+            return Err("the identity is taken by another peer");
         }
         by_peer.insert(identity.clone(), pipe.clone());
+        drop(guard);
+        if let Some(holder) = holder {
+            self.end_pipe(&holder, Life::Ended);
+        }
         Ok(identity)
+    }
+
+    /// Ends a pipe in an orderly way or at once.
+    pub fn end_pipe(&self, pipe: &Arc<Pipe>, life: Life) {
+        pipe.outbox.end(life);
+        // The bound half of an in-process pair has no task of its own.
+        if pipe.outbox.far().is_some() && pipe.peer().is_some_and(|peer| peer.is_accepted()) {
+            self.ended(pipe);
+        }
     }
 
     fn unregister(&self, pipe: &Arc<Pipe>) {
@@ -367,8 +379,9 @@ impl Owner for Core {
         // A writer may wait for just this peer.
         self.pipes.writable.wake_all();
         self.peers_changed();
-        if self.is_closed() && newcomer.accepted {
-            pipe.outbox.end(Life::Ended);
+        if self.is_closed() {
+            // Closed in the meantime, perhaps before `close` could see this pipe.
+            self.end_pipe(&pipe, self.lingering());
         }
         Ok(pipe)
     }

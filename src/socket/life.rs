@@ -340,11 +340,7 @@ impl Core {
         }
         let life = self.lingering();
         for pipe in &pipes {
-            pipe.outbox.end(life);
-            // The bound half of an in-process pair has no task of its own.
-            if pipe.peer().is_some_and(|peer| peer.is_accepted()) && pipe.outbox.far().is_some() {
-                self.ended(pipe);
-            }
+            self.end_pipe(pipe, life);
         }
         let mut inbound = lock(&self.inbound);
         self.collect(&mut inbound);

@@ -6,8 +6,9 @@ use super::Socket;
 use super::core::{Core, Policy};
 use crate::error::{RecvError, SubscribeError};
 use crate::message::Message;
+use crate::options::Subscriptions;
 use crate::pattern::{CanPublish, CanSubscribe, Pattern, XPub, parse_subscription};
-use crate::pipe::{PeerId, lock};
+use crate::pipe::{Life, PeerId, lock};
 
 impl<P: Pattern> Socket<P> {
     /// Receives messages whose first frame starts with `topic`, from now on and from every publisher, also from those
@@ -92,6 +93,9 @@ impl Socket<XPub> {
     /// Puts a subscription of `peer` into effect, under [`Subscriptions::Manual`](crate::Subscriptions::Manual). The
     /// topic need not be the one that the peer asked for. Nothing happens if the peer is gone.
     ///
+    /// Under [`Subscriptions::ManualLastValue`](crate::Subscriptions::ManualLastValue) the next message goes to this
+    /// peer alone.
+    ///
     /// # Errors
     /// [`SubscribeError::Closed`] if the socket is closed.
     pub fn subscribe_peer(
@@ -155,12 +159,13 @@ impl Core {
         }
         let pipe = lock(&self.state).pipes.get(&peer).cloned();
         let Some(pipe) = pipe else { return Ok(()) };
-        if subscribe && self.apply_subscription(&pipe, true, topic).is_err() {
-            pipe.outbox.end(crate::pipe::Life::Ended);
-        } else if !subscribe {
-            let Policy::FanOut(fan_out) = &mut *lock(&self.policy) else {
-                return Ok(());
-            };
+        if subscribe {
+            if self.apply_subscription(&pipe, true, topic).is_err() {
+                self.end_pipe(&pipe, Life::Ended);
+            } else if self.options.subscriptions == Subscriptions::ManualLastValue {
+                lock(&self.inbound).last_subscriber = Some(pipe);
+            }
+        } else if let Policy::FanOut(fan_out) = &mut *lock(&self.policy) {
             fan_out.unsubscribe(&pipe, topic);
         }
         Ok(())

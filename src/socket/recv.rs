@@ -8,7 +8,6 @@ use super::Socket;
 use super::core::Core;
 use crate::error::{RecvError, TryRecvError};
 use crate::message::Message;
-use crate::options::Subscriptions;
 use crate::pattern::{CanReceive, Pattern, SocketType};
 use crate::pipe::{Pipe, lock};
 
@@ -88,12 +87,6 @@ impl Core {
                 {
                     inbound.dropped.unmatched += 1;
                     continue;
-                }
-                SocketType::XPub
-                    if self.options.subscriptions == Subscriptions::ManualLastValue =>
-                {
-                    inbound.last_subscriber =
-                        (message.first().first() == Some(&1)).then(|| pipe.clone());
                 }
                 _ => {}
             }

@@ -1,0 +1,240 @@
+//! XPUB and XSUB: subscriptions that can be seen, decided on and sent by hand.
+
+use jackstay::{
+    Message, SubSocket, Subscription, Subscriptions, TryRecvError, Verbosity, XPubSocket,
+    XSubSocket,
+};
+
+use crate::support::{Transport, eventually, for_each_transport, join, join_at, peers, within};
+
+for_each_transport! {
+    s5_xpub_delivers_what_subscribers_send,
+    s6_xpub_reports_the_first_subscription_and_the_last_cancel,
+    s6_verbose_reports_every_subscription,
+    s6_verboser_reports_every_cancel_too,
+    s6_a_peer_that_leaves_cancels_each_topic_that_nobody_else_has,
+    s8_manual_subscriptions_take_effect_when_they_are_granted,
+    s8_manual_last_value_goes_to_the_last_subscriber_only,
+    s8_a_welcome_message_greets_each_peer,
+    s12_xsub_subscribes_by_message_and_by_call,
+    s12_xsub_sends_to_every_publisher,
+}
+
+/// The next subscription event as the message that it is.
+async fn next(xpub: &XPubSocket) -> String {
+    String::from_utf8(within(xpub.recv()).await.unwrap().first().to_vec()).unwrap()
+}
+
+async fn two_subs(xpub: &XPubSocket, over: Transport) -> [SubSocket; 2] {
+    let at = xpub.bind(over.any()).await.unwrap();
+    let subs = [SubSocket::new(), SubSocket::new()];
+    for sub in &subs {
+        join_at(xpub, sub, &at).await;
+    }
+    subs
+}
+
+async fn s5_xpub_delivers_what_subscribers_send(over: Transport) {
+    let (xpub, xsub) = (XPubSocket::new(), XSubSocket::new());
+    join(&xpub, &xsub, over).await;
+    let peer = xpub.peers()[0].id();
+    xsub.send(("hello", "publisher")).await.unwrap();
+    xsub.subscribe("t").unwrap();
+    xsub.unsubscribe("t").unwrap();
+    let mut events = Vec::new();
+    for _ in 0..3 {
+        events.push(within(xpub.recv_subscription()).await.unwrap());
+    }
+    // Subscriptions may overtake messages, but not each other.
+    let message = Subscription::Message(peer, ("hello", "publisher").into());
+    let at = events
+        .iter()
+        .position(|event| *event == message)
+        .expect("the message");
+    events.remove(at);
+    assert_eq!(
+        events,
+        [
+            Subscription::Subscribe(peer, "t".into()),
+            Subscription::Cancel(peer, "t".into())
+        ]
+    );
+}
+
+async fn s6_xpub_reports_the_first_subscription_and_the_last_cancel(over: Transport) {
+    let xpub = XPubSocket::new();
+    let [one, other] = two_subs(&xpub, over).await;
+    one.subscribe("a").unwrap();
+    assert_eq!(next(&xpub).await, "\x01a");
+    other.subscribe("a").unwrap();
+    other.subscribe("b").unwrap();
+    assert_eq!(next(&xpub).await, "\x01b");
+    one.unsubscribe("a").unwrap();
+    one.subscribe("c").unwrap();
+    assert_eq!(next(&xpub).await, "\x01c");
+    other.unsubscribe("a").unwrap();
+    assert_eq!(next(&xpub).await, "\0a");
+    assert_eq!(xpub.try_recv(), Err(TryRecvError::Empty));
+}
+
+async fn s6_verbose_reports_every_subscription(over: Transport) {
+    let xpub = XPubSocket::builder()
+        .verbosity(Verbosity::Subscriptions)
+        .build();
+    let [one, other] = two_subs(&xpub, over).await;
+    for sub in [&one, &other] {
+        sub.subscribe("a").unwrap();
+        assert_eq!(next(&xpub).await, "\x01a");
+    }
+    one.unsubscribe("a").unwrap();
+    one.subscribe("b").unwrap();
+    assert_eq!(next(&xpub).await, "\x01b");
+    other.unsubscribe("a").unwrap();
+    assert_eq!(next(&xpub).await, "\0a");
+}
+
+async fn s6_verboser_reports_every_cancel_too(over: Transport) {
+    let xpub = XPubSocket::builder().verbosity(Verbosity::All).build();
+    let subs = two_subs(&xpub, over).await;
+    for sub in &subs {
+        sub.subscribe("a").unwrap();
+        assert_eq!(next(&xpub).await, "\x01a");
+    }
+    for sub in &subs {
+        sub.unsubscribe("a").unwrap();
+        assert_eq!(next(&xpub).await, "\0a");
+    }
+}
+
+async fn s6_a_peer_that_leaves_cancels_each_topic_that_nobody_else_has(over: Transport) {
+    let xpub = XPubSocket::new();
+    let [leaving, staying] = two_subs(&xpub, over).await;
+    for topic in ["a", "b", "shared"] {
+        leaving.subscribe(topic).unwrap();
+        next(&xpub).await;
+    }
+    staying.subscribe("shared").unwrap();
+    staying.subscribe("end").unwrap();
+    assert_eq!(next(&xpub).await, "\x01end");
+    drop(leaving);
+    let mut cancelled = [next(&xpub).await, next(&xpub).await];
+    cancelled.sort();
+    assert_eq!(cancelled, ["\0a", "\0b"]);
+    peers(&xpub, 1).await;
+    assert_eq!(xpub.try_recv(), Err(TryRecvError::Empty));
+    xpub.send("shared 1").await.unwrap();
+    assert_eq!(within(staying.recv()).await.unwrap(), "shared 1");
+}
+
+async fn s8_manual_subscriptions_take_effect_when_they_are_granted(over: Transport) {
+    let xpub = XPubSocket::builder()
+        .subscriptions(Subscriptions::Manual)
+        .build();
+    let sub = SubSocket::new();
+    join(&xpub, &sub, over).await;
+    sub.subscribe("a").unwrap();
+    sub.subscribe("granted").unwrap();
+    let Subscription::Subscribe(peer, topic) = within(xpub.recv_subscription()).await.unwrap()
+    else {
+        panic!("no subscription")
+    };
+    assert_eq!(topic, "a");
+    assert_eq!(peer, xpub.peers()[0].id());
+    xpub.send("a1").await.unwrap();
+    assert_eq!(xpub.stats().messages_sent, 0);
+    // Another topic than the one that was asked for.
+    xpub.subscribe_peer(peer, "granted").unwrap();
+    within(xpub.wait_for_subscribers(1)).await;
+    xpub.send("a2").await.unwrap();
+    xpub.send("granted 1").await.unwrap();
+    assert_eq!(within(sub.recv()).await.unwrap(), "granted 1");
+    assert_eq!(
+        within(xpub.recv_subscription()).await.unwrap(),
+        Subscription::Subscribe(peer, "granted".into())
+    );
+    sub.unsubscribe("a").unwrap();
+    assert_eq!(
+        within(xpub.recv_subscription()).await.unwrap(),
+        Subscription::Cancel(peer, "a".into())
+    );
+    xpub.unsubscribe_peer(peer, "granted").unwrap();
+    xpub.send("granted 2").await.unwrap();
+    assert_eq!(xpub.stats().messages_sent, 1);
+}
+
+async fn s8_manual_last_value_goes_to_the_last_subscriber_only(over: Transport) {
+    let xpub = XPubSocket::builder()
+        .subscriptions(Subscriptions::ManualLastValue)
+        .build();
+    let [early, late] = two_subs(&xpub, over).await;
+    for sub in [&early, &late] {
+        sub.subscribe("t").unwrap();
+        let Subscription::Subscribe(peer, topic) = within(xpub.recv_subscription()).await.unwrap()
+        else {
+            panic!("no subscription")
+        };
+        xpub.subscribe_peer(peer, &topic).unwrap();
+        // Only the one that has just come.
+        xpub.send("t: last value").await.unwrap();
+        assert_eq!(within(sub.recv()).await.unwrap(), "t: last value");
+    }
+    assert_eq!(xpub.stats().messages_sent, 2);
+    assert_eq!(early.try_recv(), Err(TryRecvError::Empty));
+    // What follows goes to all.
+    xpub.send("t: news").await.unwrap();
+    for sub in [&early, &late] {
+        assert_eq!(within(sub.recv()).await.unwrap(), "t: news");
+    }
+}
+
+async fn s8_a_welcome_message_greets_each_peer(over: Transport) {
+    let xpub = XPubSocket::builder().welcome_message("W").build();
+    let at = xpub.bind(over.any()).await.unwrap();
+    for _ in 0..3 {
+        let sub = SubSocket::new();
+        sub.subscribe("W").unwrap();
+        sub.connect(&at).unwrap();
+        assert_eq!(within(sub.recv()).await.unwrap(), "W");
+    }
+}
+
+async fn s12_xsub_subscribes_by_message_and_by_call(over: Transport) {
+    let (xpub, xsub) = (XPubSocket::new(), XSubSocket::new());
+    // Before there is a peer, too.
+    xsub.send("\x01early").await.unwrap();
+    join(&xpub, &xsub, over).await;
+    assert_eq!(next(&xpub).await, "\x01early");
+    xsub.send("\x01a").await.unwrap();
+    assert_eq!(next(&xpub).await, "\x01a");
+    xsub.subscribe("b").unwrap();
+    assert_eq!(next(&xpub).await, "\x01b");
+    for text in ["a1", "b1", "c1", "early 1"] {
+        xpub.send(text).await.unwrap();
+    }
+    for text in ["a1", "b1", "early 1"] {
+        assert_eq!(within(xsub.recv()).await.unwrap(), text);
+    }
+    xsub.send("\0a").await.unwrap();
+    assert_eq!(next(&xpub).await, "\0a");
+    // S7: what was not subscribed cannot be cancelled.
+    xsub.send("\0never").await.unwrap();
+    xsub.send("\0b").await.unwrap();
+    assert_eq!(next(&xpub).await, "\0b");
+}
+
+async fn s12_xsub_sends_to_every_publisher(over: Transport) {
+    let xsub = XSubSocket::new();
+    let xpubs = [XPubSocket::new(), XPubSocket::new()];
+    for xpub in &xpubs {
+        join(xpub, &xsub, over).await;
+    }
+    xsub.send(["up", "stream"]).await.unwrap();
+    for xpub in &xpubs {
+        assert_eq!(
+            within(xpub.recv()).await.unwrap(),
+            Message::from(["up", "stream"])
+        );
+    }
+    eventually(|| xsub.stats().queued_out == 0).await;
+    assert_eq!(xsub.stats().messages_sent, 2);
+}

@@ -1,0 +1,235 @@
+//! What the integration tests share: transports to run a test over, limits of time, waiting without sleeping.
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each test binary uses its own part of this"
+)]
+
+pub mod raw;
+pub mod relay;
+
+use std::future::Future;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use jackstay::pattern::Pattern;
+use jackstay::{Endpoint, Event, EventKind, Message, Monitor, Socket};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Longer than any healthy step takes, also on a loaded machine.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// Longer than any healthy test takes.
+pub const TEST_LIMIT: Duration = Duration::from_secs(60);
+
+/// The transports that a behaviour is tested over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    Ipc,
+    Inproc,
+}
+
+impl Transport {
+    /// Where to bind: a new place at each call. `bind` returns the real one.
+    pub fn any(self) -> String {
+        match self {
+            Self::Tcp => "tcp://127.0.0.1:0".into(),
+            Self::Ipc => "ipc://*".into(),
+            Self::Inproc => format!("inproc://test-{}", number()),
+        }
+    }
+
+    /// A place that is known before anybody binds it, and stays the same when it is bound again.
+    pub fn fixed(self) -> Endpoint {
+        let text = match self {
+            Self::Tcp => format!("tcp://127.0.0.1:{}", free_port()),
+            Self::Ipc => {
+                let file = format!("jackstay-test-{}-{}", std::process::id(), number());
+                format!("ipc://{}", std::env::temp_dir().join(file).display())
+            }
+            Self::Inproc => self.any(),
+        };
+        text.parse().expect("an endpoint")
+    }
+}
+
+/// A number that this process has not used yet.
+pub fn number() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A port below those that the system hands out by itself, so that nobody else gets it before its test binds it.
+fn free_port() -> u16 {
+    loop {
+        let port = 10_000 + (std::process::id().wrapping_mul(97) + number()) % 20_000;
+        let port = u16::try_from(port).expect("below 30,000");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Runs a test body, written as `async fn(Transport)`, over each transport, and over tcp on a single thread, too.
+macro_rules! for_each_transport {
+    ($($test:ident),+ $(,)?) => {$(
+        mod $test {
+            use crate::support::{Transport, whole};
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn tcp() {
+                whole(super::$test(Transport::Tcp)).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn ipc() {
+                whole(super::$test(Transport::Ipc)).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn inproc() {
+                whole(super::$test(Transport::Inproc)).await;
+            }
+
+            #[tokio::test]
+            async fn tcp_on_one_thread() {
+                whole(super::$test(Transport::Tcp)).await;
+            }
+        }
+    )+};
+}
+pub(crate) use for_each_transport;
+
+/// As [`for_each_transport`], for what in-process connections do not have: a queue of octets, a wire.
+macro_rules! for_each_wire {
+    ($($test:ident),+ $(,)?) => {$(
+        mod $test {
+            use crate::support::{Transport, whole};
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn tcp() {
+                whole(super::$test(Transport::Tcp)).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn ipc() {
+                whole(super::$test(Transport::Ipc)).await;
+            }
+
+            #[tokio::test]
+            async fn tcp_on_one_thread() {
+                whole(super::$test(Transport::Tcp)).await;
+            }
+        }
+    )+};
+}
+pub(crate) use for_each_wire;
+
+/// Fails the test if it hangs.
+pub async fn whole(test: impl Future<Output = ()>) {
+    timeout(TEST_LIMIT, test).await.expect("the test hangs");
+}
+
+/// Fails the test, and says where, if a step of it hangs.
+#[track_caller]
+pub fn within<F: Future>(step: F) -> impl Future<Output = F::Output> {
+    let caller = Location::caller();
+    async move {
+        match timeout(LIMIT, step).await {
+            Ok(value) => value,
+            Err(_) => panic!("nothing happened within {LIMIT:?} at {caller}"),
+        }
+    }
+}
+
+/// Waits until `check` holds, for what no event announces.
+#[track_caller]
+pub fn eventually(mut check: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    let caller = Location::caller();
+    async move {
+        let end = Instant::now() + LIMIT;
+        while !check() {
+            assert!(
+                Instant::now() < end,
+                "it did not come about within {LIMIT:?} at {caller}"
+            );
+            // Only paces the looks; how long it takes proves nothing.
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// Waits for an event of this kind and returns it.
+#[track_caller]
+pub fn event(
+    monitor: &mut Monitor,
+    wanted: impl Fn(&EventKind) -> bool,
+) -> impl Future<Output = Event> {
+    let caller = Location::caller();
+    async move {
+        let mut seen = Vec::new();
+        let found = timeout(LIMIT, async {
+            loop {
+                let event = monitor.recv().await.expect("the socket lives");
+                if wanted(&event.kind) {
+                    return event;
+                }
+                seen.push(event.to_string());
+            }
+        });
+        match found.await {
+            Ok(event) => event,
+            Err(_) => panic!("no such event within {LIMIT:?} at {caller}; there were {seen:#?}"),
+        }
+    }
+}
+
+/// Binds one socket, connects the other to it, and waits until both know each other.
+pub async fn join<A: Pattern, B: Pattern>(
+    bound: &Socket<A>,
+    connected: &Socket<B>,
+    over: Transport,
+) -> Endpoint {
+    let at = bound.bind(over.any()).await.expect("a free endpoint");
+    join_at(bound, connected, &at).await;
+    at
+}
+
+/// Connects one socket to where the other is bound, and waits until both know each other.
+pub async fn join_at<A: Pattern, B: Pattern>(
+    bound: &Socket<A>,
+    connected: &Socket<B>,
+    at: &Endpoint,
+) {
+    let (before, behind) = (bound.peers().len(), connected.peers().len());
+    connected.connect(at).expect("a good endpoint");
+    within(bound.wait_for_peers(before + 1)).await;
+    within(connected.wait_for_peers(behind + 1)).await;
+}
+
+/// Waits until `socket` has exactly `n` peers.
+#[track_caller]
+pub fn peers<P: Pattern>(socket: &Socket<P>, n: usize) -> impl Future<Output = ()> {
+    eventually(move || socket.peers().len() == n)
+}
+
+/// A message that says its number.
+pub fn numbered(n: usize) -> Message {
+    n.to_string().into()
+}
+
+/// The number that a message says, in its last frame.
+pub fn number_of(message: &Message) -> usize {
+    let last = message.iter().next_back().expect("a message has a frame");
+    std::str::from_utf8(last)
+        .ok()
+        .and_then(|text| {
+            text.trim_start_matches(|c: char| !c.is_ascii_digit())
+                .parse()
+                .ok()
+        })
+        .unwrap_or_else(|| panic!("{message:?} has no number"))
+}
