@@ -37,21 +37,23 @@ impl FairQueue {
         });
     }
 
-    /// The next message and whom it is from.
+    /// The next message; [`source`](Self::source) tells whom it is from.
     #[inline]
-    pub fn pop(&mut self) -> Option<(&Arc<Pipe>, Message)> {
-        let message = loop {
-            let lane = self.lanes.front_mut()?;
-            if let Some(message) = lane.pop() {
-                break message;
-            }
-            self.lanes.pop_front();
-        };
+    pub fn pop(&mut self) -> Option<Message> {
         if self.lanes.len() > 1 {
             self.lanes.rotate_left(1);
         }
-        let lane = self.lanes.back()?;
-        Some((&lane.pipe, message))
+        loop {
+            if let Some(message) = self.lanes.front_mut()?.pop() {
+                return Some(message);
+            }
+            self.lanes.pop_front();
+        }
+    }
+
+    /// The pipe of the message that was popped last.
+    pub fn source(&self) -> Option<&Arc<Pipe>> {
+        self.lanes.front().map(|lane| &lane.pipe)
     }
 
     /// Whether a message is here without asking any inbox.

@@ -91,12 +91,14 @@ pub(crate) fn dial_inproc(
             if let Life::Draining(deadline) = life {
                 drained(owner, &near, deadline).await;
             }
+            // An abandoned request is no failure of the far side's.
+            let gone = near.outbox.far().is_none();
             if !dialer.renew(&near) {
                 return;
             }
             if begun.elapsed() >= STABLE {
                 backoff.reset();
-            } else {
+            } else if gone {
                 sleep(backoff.delay()).await;
             }
         }

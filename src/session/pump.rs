@@ -165,22 +165,25 @@ impl<'a> Pump<'a> {
 
     /// Decodes up to `room` messages. `true` if there may be more.
     fn decode(&mut self, room: usize, now: std::time::Instant) -> Result<bool, DisconnectCause> {
-        while self.decoded.len() < room {
-            match self.engine.receive(&mut self.read, now)? {
-                Some(Inbound::Message(message)) if self.intercept => {
-                    self.owner.intercept(self.pipe, message)?
+        loop {
+            let inbound = self
+                .engine
+                .receive(&mut self.read, now, &mut self.decoded, room)?;
+            if self.intercept {
+                for message in self.decoded.drain(..) {
+                    self.owner.intercept(self.pipe, message)?;
                 }
-                Some(Inbound::Message(message)) => self.decoded.push_back(message),
+            }
+            match inbound {
                 Some(Inbound::Subscribe(topic)) => {
                     self.owner.subscription(self.pipe, true, &topic)?
                 }
                 Some(Inbound::Cancel(topic)) => {
                     self.owner.subscription(self.pipe, false, &topic)?
                 }
-                None => return Ok(false),
+                None => return Ok(self.decoded.len() >= room),
             }
         }
-        Ok(true)
     }
 
     /// A busy connection gets a larger buffer, one that is no longer busy a smaller one.

@@ -79,7 +79,7 @@ impl Core {
         let mut guard = lock(&self.inbound);
         let inbound = &mut *guard;
         self.collect(inbound);
-        while let Some((pipe, message)) = inbound.queue.pop() {
+        while let Some(message) = inbound.queue.pop() {
             match self.socket_type {
                 // S10, S11
                 SocketType::Sub | SocketType::XSub
@@ -90,7 +90,8 @@ impl Core {
                 }
                 _ => {}
             }
-            let Some(value) = open(pipe, message) else {
+            let value = inbound.queue.source().and_then(|pipe| open(pipe, message));
+            let Some(value) = value else {
                 inbound.dropped.malformed += 1;
                 continue;
             };

@@ -86,9 +86,13 @@ impl Asked<'_> {
         // Looked at first: what came before the loss is in the queue then.
         let lost = self.pipe.outbox.is_lost();
         self.core.collect(inbound);
-        while let Some((pipe, message)) = inbound.queue.pop() {
+        while let Some(message) = inbound.queue.pop() {
             // R2
-            if !Arc::ptr_eq(pipe, &self.pipe) {
+            if !inbound
+                .queue
+                .source()
+                .is_some_and(|pipe| Arc::ptr_eq(pipe, &self.pipe))
+            {
                 inbound.dropped.unexpected += 1;
                 continue;
             }

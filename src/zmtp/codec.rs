@@ -62,13 +62,15 @@ impl ZmtpCodec {
         }
     }
 
-    /// Takes the next message off the head of `buf`, or what `obey` makes of a command; `None` if nothing is complete.
+    /// Takes messages off the head of `buf` and gives them to `deliver` until that says no, until `obey` makes something
+    /// of a command, or until nothing is complete.
     ///
-    /// A message is built where it is returned: to unwrap it on the way would cost more than to decode it.
+    /// A message is built where it is delivered: to hand it up through results would cost more than to decode it.
     #[inline]
-    pub(crate) fn next<T: From<Message>>(
+    pub(crate) fn decode_each<T>(
         &mut self,
         buf: &mut BytesMut,
+        mut deliver: impl FnMut(Message) -> bool,
         mut obey: impl FnMut(Command) -> Result<Option<T>, ProtocolError>,
     ) -> Result<Option<T>, ProtocolError> {
         while let Some(header) = FrameHeader::parse(buf)? {
@@ -77,20 +79,27 @@ impl ZmtpCodec {
             let Some(body) = buf.get(header.header_len..end) else {
                 break;
             };
-            if header.kind == FrameKind::Last && self.frames.is_empty() && body.len() < SHARED_FROM
+            let go_on = if header.kind == FrameKind::Last
+                && self.frames.is_empty()
+                && body.len() < SHARED_FROM
             {
-                let message = Message::copy_from_slice(body).into();
+                let go_on = deliver(Message::copy_from_slice(body));
                 buf.advance(end);
-                return Ok(Some(message));
-            }
-            buf.advance(header.header_len);
-            let body = take(buf, header.body_len);
-            if header.kind == FrameKind::Command {
-                if let Some(item) = obey(Command::decode(body)?)? {
-                    return Ok(Some(item));
+                go_on
+            } else {
+                buf.advance(header.header_len);
+                let body = take(buf, header.body_len);
+                if header.kind == FrameKind::Command {
+                    if let Some(item) = obey(Command::decode(body)?)? {
+                        return Ok(Some(item));
+                    }
+                    true
+                } else {
+                    self.accept(header.kind, body).is_none_or(&mut deliver)
                 }
-            } else if let Some(message) = self.accept(header.kind, body) {
-                return Ok(Some(message.into()));
+            };
+            if !go_on {
+                return Ok(None);
             }
         }
         self.left = buf.len();
@@ -148,12 +157,6 @@ impl ZmtpCodec {
     }
 }
 
-impl From<Message> for Item {
-    fn from(message: Message) -> Self {
-        Self::Message(message)
-    }
-}
-
 impl Default for ZmtpCodec {
     fn default() -> Self {
         Self::new()
@@ -165,7 +168,13 @@ impl Decoder for ZmtpCodec {
     type Error = CodecError;
 
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Item>, CodecError> {
-        Ok(self.next(src, |command| Ok(Some(Item::Command(command))))?)
+        let mut message = None;
+        let deliver = |delivered| {
+            message = Some(Item::Message(delivered));
+            false
+        };
+        let command = self.decode_each(src, deliver, |command| Ok(Some(Item::Command(command))))?;
+        Ok(message.or(command))
     }
 }
 
@@ -220,8 +229,12 @@ mod tests {
     /// All items of `octets`, which arrive at once.
     fn decode(mut codec: ZmtpCodec, octets: &[u8]) -> Result<Vec<Item>, ProtocolError> {
         let mut buf = BytesMut::from(octets);
-        let command = |command| Ok(Some(Item::Command(command)));
-        std::iter::from_fn(|| codec.next(&mut buf, command).transpose()).collect()
+        let decoded = std::iter::from_fn(|| codec.decode(&mut buf).transpose());
+        let items: Result<_, _> = decoded.collect();
+        items.map_err(|error| match error {
+            CodecError::Protocol(error) => error,
+            CodecError::Io(error) => panic!("{error}"),
+        })
     }
 
     #[test]
@@ -312,8 +325,7 @@ mod tests {
             let mut buf = BytesMut::new();
             encode_message(&Message::from(vec![7; len]), &mut buf);
             let octets = buf.as_ptr_range();
-            let command = |command| Ok(Some(Item::Command(command)));
-            let Ok(Some(Item::Message(message))) = ZmtpCodec::new().next(&mut buf, command) else {
+            let Ok(Some(Item::Message(message))) = ZmtpCodec::new().decode(&mut buf) else {
                 panic!("no message of {len} octets");
             };
             assert_eq!(message.size(), len);

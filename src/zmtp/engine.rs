@@ -1,5 +1,6 @@
 //! [`Engine`]: one connection after its handshake. Octets in, messages out; no socket, no clock.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -26,22 +27,13 @@ pub(crate) struct Engine {
     output: BytesMut,
 }
 
-/// What a peer sends to this side of the connection.
+/// What a peer sends beside messages. A topic may share the buffer that it arrived in: copy it to keep it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Inbound {
-    /// A whole message. One to PUB or XPUB may be a subscription, in the form of version 3.0.
-    Message(Message),
-    /// A subscription to a topic. The topic may share the buffer that it arrived in: copy it to keep it.
+    /// A subscription to a topic.
     Subscribe(Bytes),
     /// The end of a subscription.
     Cancel(Bytes),
-}
-
-impl From<Message> for Inbound {
-    #[inline]
-    fn from(message: Message) -> Self {
-        Self::Message(message)
-    }
 }
 
 impl Engine {
@@ -63,7 +55,8 @@ impl Engine {
         }
     }
 
-    /// Takes the next thing for the application off the head of `buf`; `None` if there is none complete.
+    /// Moves messages from the head of `buf` to `batch`, until that holds `most`, until a subscription follows them, or
+    /// until none is complete.
     ///
     /// Commands that are only the engine's business are dealt with on the way.
     #[inline]
@@ -71,13 +64,19 @@ impl Engine {
         &mut self,
         buf: &mut BytesMut,
         now: Instant,
+        batch: &mut VecDeque<Message>,
+        most: usize,
     ) -> Result<Option<Inbound>, ProtocolError> {
         // H3: a look at the same octets once more is no sign of life.
         if self.codec.is_news(buf) {
             self.control.heard(now);
         }
         let Self { codec, control, .. } = self;
-        codec.next(buf, |command| control.obey(&command, now))
+        let deliver = |message| {
+            batch.push_back(message);
+            batch.len() < most
+        };
+        codec.decode_each(buf, deliver, |command| control.obey(&command, now))
     }
 
     /// The octets that the engine has to send: PONG and PING.

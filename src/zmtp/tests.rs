@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
+use std::collections::VecDeque;
+
 use super::frame::encode_message;
 use super::*;
 use crate::identity::Identity;
@@ -128,13 +130,39 @@ fn ready(properties: &[(&str, &[u8])]) -> Vec<u8> {
     frame
 }
 
+/// One thing that an engine makes of what it reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Seen {
+    Message(Message),
+    Subscribe(Bytes),
+    Cancel(Bytes),
+}
+
+impl Engine {
+    fn receive_one(
+        &mut self,
+        buf: &mut BytesMut,
+        now: Instant,
+    ) -> Result<Option<Seen>, ProtocolError> {
+        let mut batch = VecDeque::new();
+        let inbound = self.receive(buf, now, &mut batch, 1)?;
+        Ok(batch
+            .pop_front()
+            .map(Seen::Message)
+            .or(inbound.map(|inbound| match inbound {
+                Inbound::Subscribe(topic) => Seen::Subscribe(topic),
+                Inbound::Cancel(topic) => Seen::Cancel(topic),
+            })))
+    }
+}
+
 /// Everything that `engine` makes of `buf`.
 fn receive_all(
     engine: &mut Engine,
     buf: &mut BytesMut,
     now: Instant,
-) -> Result<Vec<Inbound>, ProtocolError> {
-    std::iter::from_fn(|| engine.receive(buf, now).transpose()).collect()
+) -> Result<Vec<Seen>, ProtocolError> {
+    std::iter::from_fn(|| engine.receive_one(buf, now).transpose()).collect()
 }
 
 /// Octets as random as a test needs, the same in every run.

@@ -152,7 +152,10 @@ fn n10_a_received_error_is_fatal_and_not_answered() {
     // It can come behind READY, when the peer finds fault with ours.
     let now = Instant::now();
     let (mut one, _) = connect(config(SocketType::Pull), config(SocketType::Push), now);
-    let error = one.engine.receive(&mut octets[..].into(), now).unwrap_err();
+    let error = one
+        .engine
+        .receive_one(&mut octets[..].into(), now)
+        .unwrap_err();
     assert!(error.is_fatal() && HandshakeError::from(error).is_fatal());
 }
 
@@ -227,7 +230,7 @@ fn f2_an_announced_size_makes_no_room_before_its_octets_arrive() {
     let (mut pull, _) = connect(boundless, config(SocketType::Push), now);
     let mut buf = BytesMut::from(&b"\x02\x7f\xff\xff\xff\xff\xff\xff\xffbody"[..]);
     let capacity = buf.capacity();
-    assert_eq!(pull.engine.receive(&mut buf, now), Ok(None));
+    assert_eq!(pull.engine.receive_one(&mut buf, now), Ok(None));
     assert_eq!(buf.capacity(), capacity);
     // At least 64 KiB at a time, at most as much again as has arrived.
     assert_eq!(pull.engine.wire_hint(&buf), 64 * 1024);

@@ -79,8 +79,8 @@ const XSUB_3_1: &[u8] = b"\x00\x02\x01a\x00\x02\x00a\x00\x05plain";
 /// PULL with heartbeats and a TTL of two seconds.
 const PING: &[u8] = b"\x04\x07\x04PING\x00\x14";
 
-fn message(octets: &'static [u8]) -> Inbound {
-    Inbound::Message(Message::from(octets))
+fn message(octets: &'static [u8]) -> Seen {
+    Seen::Message(Message::from(octets))
 }
 
 /// Our engine of type `ours` that has met libzmq's socket of type `theirs`.
@@ -144,7 +144,7 @@ fn a_dealer_with_an_identity_sends_a_multipart_message_and_answers_ping() {
         let mut arrived = std::mem::take(&mut side.arrived);
         let Established { peer, mut engine } = side.established();
         assert_eq!(peer.identity.as_bytes(), b"worker-1");
-        let expected = Inbound::Message(Message::from(("", "hello", vec![b'x'; 256])));
+        let expected = Seen::Message(Message::from(("", "hello", vec![b'x'; 256])));
         assert_eq!(
             receive_all(&mut engine, &mut arrived, now),
             Ok(vec![expected])
@@ -157,7 +157,7 @@ fn a_dealer_with_an_identity_sends_a_multipart_message_and_answers_ping() {
 fn a_request_arrives_with_its_delimiter() {
     let now = Instant::now();
     let mut engine = meet(SocketType::Rep, SocketType::Req, now);
-    let request = Inbound::Message(Message::from(("", "ping")));
+    let request = Seen::Message(Message::from(("", "ping")));
     assert_eq!(
         receive_all(&mut engine, &mut REQUEST.into(), now),
         Ok(vec![request])
@@ -170,9 +170,9 @@ fn s2_subscriptions_arrive_in_both_forms_from_a_peer_of_either_version() {
     let mut engine = meet(SocketType::Pub, SocketType::Sub, now);
     let topic = || Bytes::from_static(b"topic");
     let commands = vec![
-        Inbound::Subscribe(topic()),
-        Inbound::Subscribe(Bytes::new()),
-        Inbound::Cancel(topic()),
+        Seen::Subscribe(topic()),
+        Seen::Subscribe(Bytes::new()),
+        Seen::Cancel(topic()),
     ];
     let messages = [&b"\x01topic"[..], b"\x01", b"\0topic"]
         .map(message)

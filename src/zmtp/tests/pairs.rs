@@ -68,7 +68,7 @@ fn a_stream_cut_at_any_octet_gives_the_same() {
                 let mut arrived = std::mem::take(&mut side.arrived);
                 let mut engine = side.established().engine;
                 let inbound = receive_all(&mut engine, &mut arrived, now);
-                let expected = Ok(vec![Inbound::Message(message.clone())]);
+                let expected = Ok(vec![Seen::Message(message.clone())]);
                 assert_eq!(inbound, expected, "{ours} from {theirs}, cut at {cut}");
             }
         }

@@ -54,7 +54,7 @@ fn f7_f8_messages_of_any_shape_arrive_whole_once_and_in_order_however_cut() {
             arrived.extend(receive_all(&mut router, &mut buf, now).unwrap());
             rest = tail;
         }
-        let expected: Vec<_> = messages.into_iter().map(Inbound::Message).collect();
+        let expected: Vec<_> = messages.into_iter().map(Seen::Message).collect();
         assert_eq!(arrived, expected);
     }
 }
@@ -69,8 +69,8 @@ fn a_subscription_reaches_a_publisher_at_the_next_version_too() {
     put_subscription(Version::V3_1, false, b"t", &mut out);
     let inbound = receive_all(&mut publisher.engine, &mut out[..].into(), now);
     let expected = vec![
-        Inbound::Subscribe(long.into()),
-        Inbound::Cancel(Bytes::from_static(b"t")),
+        Seen::Subscribe(long.into()),
+        Seen::Cancel(Bytes::from_static(b"t")),
     ];
     assert_eq!(inbound, Ok(expected));
 }
@@ -120,7 +120,10 @@ fn h3_a_message_answers_a_heartbeat_even_if_only_a_part_has_arrived() {
     let mut now = start + 10 * SECOND;
     assert_eq!(dealer.on_timeout(now), Ok(()));
     now += 4 * SECOND;
-    assert_eq!(dealer.receive(&mut b"\0\x05he"[..].into(), now), Ok(None));
+    assert_eq!(
+        dealer.receive_one(&mut b"\0\x05he"[..].into(), now),
+        Ok(None)
+    );
     now += SECOND;
     assert_eq!(dealer.on_timeout(now), Ok(()));
 }
@@ -130,20 +133,20 @@ fn h3_a_look_at_what_was_there_before_is_no_sign_of_life() {
     let start = Instant::now();
     let (mut dealer, _) = pair(Some(heartbeat()), start);
     let mut buf = BytesMut::from(&b"\0\x05he"[..]);
-    assert_eq!(dealer.receive(&mut buf, start), Ok(None));
+    assert_eq!(dealer.receive_one(&mut buf, start), Ok(None));
     let ping = start + 10 * SECOND;
     assert_eq!(dealer.on_timeout(ping), Ok(()));
-    assert_eq!(dealer.receive(&mut buf, ping + SECOND), Ok(None));
+    assert_eq!(dealer.receive_one(&mut buf, ping + SECOND), Ok(None));
     assert_eq!(dealer.next_timeout(), Some(ping + 5 * SECOND));
     buf.extend_from_slice(b"l");
-    assert_eq!(dealer.receive(&mut buf, ping + SECOND), Ok(None));
+    assert_eq!(dealer.receive_one(&mut buf, ping + SECOND), Ok(None));
     assert_eq!(dealer.next_timeout(), Some(ping + 10 * SECOND));
     // Nor is an empty buffer.
     buf.extend_from_slice(b"lo");
-    let message = Inbound::Message(Message::from("hello"));
+    let message = Seen::Message(Message::from("hello"));
     assert_eq!(receive_all(&mut dealer, &mut buf, ping), Ok(vec![message]));
     assert_eq!(dealer.on_timeout(ping + 10 * SECOND), Ok(()));
-    assert_eq!(dealer.receive(&mut buf, ping + 15 * SECOND), Ok(None));
+    assert_eq!(dealer.receive_one(&mut buf, ping + 15 * SECOND), Ok(None));
     let end = dealer.on_timeout(ping + 15 * SECOND);
     assert_eq!(end, Err(ProtocolError::HeartbeatTimeout));
 }
@@ -190,7 +193,7 @@ fn h6_a_peer_that_asks_and_does_not_read_is_owed_one_pong() {
     for context in 0..100 {
         let mut ping = BytesMut::from(&b"\x04\x08\x04PING\0\0"[..]);
         ping.extend_from_slice(&[context]);
-        assert_eq!(dealer.receive(&mut ping, now), Ok(None));
+        assert_eq!(dealer.receive_one(&mut ping, now), Ok(None));
         // The owner looks, but can write only one octet in all.
         if context == 0 {
             let _ = dealer.output().split_to(1);
@@ -228,8 +231,8 @@ fn f6_unknown_commands_are_ignored_between_messages_until_they_flood() {
     let unknown = b"\x04\x05\x04WHAT".repeat(1000);
     let mut buf = BytesMut::from(&unknown[..]);
     buf.extend_from_slice(b"\0\x02hi");
-    let message = Inbound::Message(Message::from("hi"));
+    let message = Seen::Message(Message::from("hi"));
     assert_eq!(receive_all(&mut dealer, &mut buf, now), Ok(vec![message]));
-    let flood = dealer.receive(&mut b"\x04\x05\x04WHAT"[..].into(), now);
+    let flood = dealer.receive_one(&mut b"\x04\x05\x04WHAT"[..].into(), now);
     assert_eq!(flood, Err(ProtocolError::CommandFlood { limit: 1000 }));
 }
