@@ -219,19 +219,12 @@ impl Inbox {
         lock(&self.state).writer = Writer::Near(Arc::downgrade(near));
     }
 
-    /// The other socket of an in-process pair was found: its `marks` are added, and `pipe`, whose inbox this is, can be
-    /// read from now on.
-    pub(super) fn open(
-        &self,
-        pipe: &Arc<Pipe>,
-        marks: Marks,
-        conflate: bool,
-        readable: Arc<ReadyList>,
-    ) {
+    /// The other socket of an in-process pair is known, and so the marks of both.
+    pub(super) fn configure(&self, marks: Marks, conflate: bool) {
         let mut state = lock(&self.state);
-        state.marks = state.marks.plus(marks);
-        state.conflate |= conflate;
-        if state.conflate && state.queue.len() > 1 {
+        state.marks = marks;
+        state.conflate = conflate;
+        if conflate && state.queue.len() > 1 {
             let replaced = state.queue.len() - 1;
             state.dropped.conflated += replaced as u64;
             let octets: usize = state
@@ -241,6 +234,11 @@ impl Inbox {
                 .sum();
             state.octets -= octets;
         }
+    }
+
+    /// `pipe`, whose inbox this is, can be read from now on.
+    pub(super) fn open(&self, pipe: &Arc<Pipe>, readable: Arc<ReadyList>) {
+        let mut state = lock(&self.state);
         state.readable = Some(readable);
         let announce = state.list();
         drop(state);

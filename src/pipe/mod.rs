@@ -108,13 +108,17 @@ impl Pipe {
         (ours, theirs)
     }
 
-    /// The two halves of an in-process pair know each other's sockets, and can read from now on. Their marks add up
-    /// (A7).
+    /// The socket for the far half of an in-process pair is found: the marks of both add up (A7).
+    pub fn share_marks(&self, far: &Self, ours: &PipeConfig, theirs: &PipeConfig) {
+        let conflate = ours.conflate || theirs.conflate;
+        self.inbox.configure(ours.recv.plus(theirs.send), conflate);
+        far.inbox.configure(theirs.recv.plus(ours.send), conflate);
+    }
+
+    /// The two halves of an in-process pair know each other's sockets, and can be read from now on.
     pub fn meet(self: &Arc<Self>, far: &Arc<Self>, ours: &PipeConfig, theirs: &PipeConfig) {
-        self.inbox
-            .open(self, theirs.send, theirs.conflate, ours.readable.clone());
-        far.inbox
-            .open(far, theirs.recv, theirs.conflate, theirs.readable.clone());
+        self.inbox.open(self, ours.readable.clone());
+        far.inbox.open(far, theirs.readable.clone());
         self.outbox.announce_room(self);
         far.outbox.announce_room(far);
     }

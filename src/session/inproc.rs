@@ -87,10 +87,7 @@ pub(crate) fn dial_inproc(
         loop {
             let near = dialing.pipe.borrow().clone();
             let begun = Instant::now();
-            let life = keep_joined(owner, &dialing.endpoint, &near, &mut backoff).await;
-            if let Life::Draining(deadline) = life {
-                drained(owner, &near, deadline).await;
-            }
+            keep_joined(owner, &dialing.endpoint, &near, &mut backoff).await;
             // An abandoned request is no failure of the far side's.
             let gone = near.outbox.far().is_none();
             if !dialer.renew(&near) {
@@ -105,35 +102,41 @@ pub(crate) fn dial_inproc(
     }
 }
 
-/// Joins `near`, again after each refusal, until it is no longer open.
+/// Joins `near`, again after each refusal, until it is no longer wanted and what it holds has found its socket.
 async fn keep_joined(
     owner: &Arc<dyn Owner>,
     endpoint: &Endpoint,
     near: &Arc<Pipe>,
     backoff: &mut Backoff<'_>,
-) -> Life {
+) {
     let refused = Arc::new(Notify::new());
     loop {
         let registration = register(owner, endpoint, near, &refused);
         tokio::select! {
-            life = near.outbox.closing() => return life,
+            life = near.outbox.closing() => {
+                // Still registered: what was sent before anybody was bound may be delivered yet.
+                if let Life::Draining(deadline) = life {
+                    drained(owner, near, deadline).await;
+                }
+                return;
+            }
             () = refused.notified() => drop(registration),
         }
         let delay = backoff.delay();
         owner.report(Event::new(Some(endpoint), EventKind::Retrying(delay)));
         tokio::select! {
-            life = near.outbox.closing() => return life,
+            _ = near.outbox.closing() => {}
             () = sleep(delay) => {}
         }
     }
 }
 
-/// Waits until what was sent before anybody was bound has found its socket, or until `deadline`.
+/// Waits until `near` has found its socket, if there is anything for that, or until `deadline`.
 async fn drained(owner: &Arc<dyn Owner>, near: &Arc<Pipe>, deadline: Option<std::time::Instant>) {
-    let delivered = owner
-        .pipes()
-        .writable
-        .until(|| (near.outbox.waiting() == 0).then_some(()));
+    let delivered = owner.pipes().writable.until(|| {
+        let empty = near.outbox.far().is_none_or(|far| far.inbox.queued() == 0);
+        (empty || near.connected_peer().is_some()).then_some(())
+    });
     match deadline {
         Some(deadline) => tokio::select! {
             () = delivered => {}
@@ -236,6 +239,7 @@ impl Waiting {
         far.outbox
             .join(Arc::new(Connector(Arc::downgrade(&connector))));
         far.outbox.announce_on(bound.pipes().writable.clone());
+        near.share_marks(&far, connector.pipes(), bound.pipes());
         // Each side knows the other before it can read from it.
         let admitted = bound
             .admit(Some(&far), newcomer(&connector, &endpoint, true))

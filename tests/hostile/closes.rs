@@ -31,7 +31,7 @@ macro_rules! closes {
 
 closes! {
     g1_another_protocol_in_clear: First, b"GET / HTTP/1.1\r\n\r\n" => NotZmtp { began: "GET / HTTP".into() };
-    g1_another_protocol_in_cipher: First, b"\x16\x03\x01\x02\0" => NotZmtp { began: r"\x16\x03\x01\x02\x00".into() };
+    g1_another_protocol_in_cipher: First, b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03" => NotZmtp { began: r"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03".into() };
     g1_no_end_of_the_signature: First, greeting_with(9, &[0x7e]) => NotZmtp { began: shown(&greeting_with(9, &[0x7e])[..10]) };
     g7_version_1: First, b"\x01\0" => UnsupportedVersion { major: 1 };
     g7_version_2: First, b"\xff\0\0\0\0\0\0\0\x01\x7f\x01\x08\0\0" => UnsupportedVersion { major: 2 };
@@ -107,6 +107,7 @@ async fn closes(when: When, octets: Vec<u8>, cause: Cause) {
             raw.write(&[&octets[..], &frame(0, b"behind it")].concat())
                 .await;
             let last_words = raw.read_to_end().await;
+            drop(raw);
             (end(&mut events).await, last_words)
         })
         .await;

@@ -571,42 +571,45 @@ async fn stream_and_sink_carry_messages(over: Transport) {
 }
 
 async fn every_message_is_counted_once(over: Transport) {
-    let push = PushSocket::builder().send_hwm(20).build();
+    let push = PushSocket::builder()
+        .send_hwm(20)
+        .linger(Duration::from_millis(20))
+        .build();
     let pull = PullSocket::builder().recv_hwm(20).build();
     join(&pull, &push, over).await;
-    let mut sent = 0;
-    while sent < 30 {
+    for _ in 0..30 {
         within(push.send(vec![1; 500])).await.unwrap();
-        sent += 1;
     }
-    for _ in 0..10 {
+    // With half of the mark read, the rest has room.
+    for _ in 0..20 {
         within(pull.recv()).await.unwrap();
     }
-    // Sent is received or queued; received is read or queued.
-    let balance = || {
-        let (out, into) = (push.stats(), pull.stats());
-        out.messages_sent == sent
-            && out.messages_sent == into.messages_received + out.queued_out as u64
-            && into.messages_received == 10 + into.queued_in as u64
-    };
-    eventually(balance).await;
+    eventually(|| pull.stats().messages_received == 30).await;
     let (out, into) = (push.stats(), pull.stats());
-    assert_eq!(out.octets_sent, 500 * sent);
-    assert_eq!(into.octets_received, 500 * into.messages_received);
-    let unread = into.messages_received - 10;
-    // The rest is counted where it is dropped.
+    assert_eq!(
+        (out.messages_sent, out.octets_sent, out.queued_out),
+        (30, 15_000, 0)
+    );
+    assert_eq!((into.octets_received, into.queued_in), (15_000, 10));
+    // What is not read is counted where it is dropped.
     pull.close().await.unwrap();
-    let after = pull.stats();
-    assert!(after.dropped.unread >= unread, "{after:?}");
-    assert_eq!(after.messages_received, 10 + after.dropped.unread);
-    assert_eq!(after.queued_in, 0);
-    let lost = push
-        .close()
-        .await
-        .map_or_else(|undelivered| undelivered.messages(), |()| 0);
+    let into = pull.stats();
+    assert_eq!(
+        (into.messages_received, into.dropped.unread, into.queued_in),
+        (30, 10, 0)
+    );
+    peers(&push, 0).await;
+    // And so is what cannot be sent.
+    for _ in 0..5 {
+        within(push.send("x")).await.unwrap();
+    }
+    assert_eq!(push.stats().queued_out, 5);
+    assert_eq!(within(push.close()).await.unwrap_err().messages(), 5);
     let out = push.stats();
-    assert_eq!(out.queued_out, 0);
-    assert_eq!(out.dropped.linger + out.dropped.peer_gone, lost as u64);
+    assert_eq!(
+        (out.messages_sent, out.dropped.linger, out.queued_out),
+        (35, 5, 0)
+    );
 }
 
 async fn nothing_is_sent_or_received_after_close(over: Transport) {
