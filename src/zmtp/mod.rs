@@ -1,6 +1,6 @@
 //! The protocol, as plain code: octets in, messages out. No socket, no task, no clock.
 //!
-//! A connection is first a [`Handshake`] and then an [`Engine`]. Both take octets from a buffer, leave octets to write
+//! A connection is first a `Handshake` and then an `Engine`. Both take octets from a buffer, leave octets to write
 //! in another, and are told the time; so two of them can face each other in one thread, and a test can cut the stream
 //! between them at every octet.
 //!
