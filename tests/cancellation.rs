@@ -358,8 +358,8 @@ async fn bind(over: Transport) {
         let at = over.fixed();
         let (one, other) = (PullSocket::new(), PullSocket::new());
         let bound = within(dropped_after(n, one.bind(&at))).await;
-        if bound.is_some() {
-            assert!(n > 0 && bound.unwrap().is_ok());
+        if let Some(bound) = bound {
+            assert!(n > 0 && bound.is_ok());
             return;
         }
         // The place is free, and the socket still good.

@@ -12,6 +12,8 @@ use crate::pipe::{Pipe, Push};
 #[derive(Default)]
 pub(crate) struct LoadBalance {
     ring: VecDeque<Arc<Pipe>>,
+    /// The pipe that left the ring last because a message filled it.
+    filled: Option<Arc<Pipe>>,
 }
 
 impl LoadBalance {
@@ -22,20 +24,24 @@ impl LoadBalance {
 
     pub fn remove(&mut self, pipe: &Arc<Pipe>) {
         self.ring.retain(|there| !Arc::ptr_eq(there, pipe));
+        self.filled.take_if(|there| Arc::ptr_eq(there, pipe));
     }
 
     /// Queues `message` for the next pipe in turn and tells which; `None` if none has room.
     #[inline]
-    pub fn try_send(&mut self, message: &Message) -> Option<Arc<Pipe>> {
+    pub fn try_send(&mut self, message: &Message) -> Option<&Arc<Pipe>> {
         loop {
             match self.ring.front()?.outbox.try_push(message) {
                 Push::Done { full: false } => {
                     if self.ring.len() > 1 {
                         self.ring.rotate_left(1);
                     }
-                    return self.ring.back().cloned();
+                    return self.ring.back();
                 }
-                Push::Done { full: true } => return self.ring.pop_front(),
+                Push::Done { full: true } => {
+                    self.filled = self.ring.pop_front();
+                    return self.filled.as_ref();
+                }
                 Push::Full | Push::Closed => drop(self.ring.pop_front()),
             }
         }

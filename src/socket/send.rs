@@ -198,7 +198,7 @@ impl Core {
             return None;
         };
         self.pipes.writable.drain(|pipe| balance.add(pipe));
-        balance.try_send(message)
+        balance.try_send(message).cloned()
     }
 
     /// `Some(None)` if the socket is closed.

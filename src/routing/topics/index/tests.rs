@@ -193,7 +193,7 @@ fn compare_with_a_map(
                 assert_eq!(index.subscriptions_of(peer), own().count());
                 assert_eq!(
                     index.octets_of(peer),
-                    own().map(|(topic, _)| topic.len()).sum()
+                    own().map(|(topic, _)| topic.len()).sum::<usize>()
                 );
                 assert!(own().all(|(topic, _)| index.contains(topic, peer)));
             }
