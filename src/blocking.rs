@@ -100,11 +100,10 @@ impl<P: Pattern> Socket<P> {
     ///
     /// # Errors
     /// As there; [`BindError::NoRuntime`] if the background thread could not be started.
-    pub fn bind<E>(&self, endpoint: E) -> Result<Endpoint, BindError>
-    where
-        E: TryInto<Endpoint>,
-        E::Error: Into<ParseEndpointError>,
-    {
+    pub fn bind(
+        &self,
+        endpoint: impl TryInto<Endpoint, Error: Into<ParseEndpointError>>,
+    ) -> Result<Endpoint, BindError> {
         background()
             .map_err(|_| BindError::NoRuntime)?
             .block_on(self.0.bind(endpoint))
@@ -114,11 +113,10 @@ impl<P: Pattern> Socket<P> {
     ///
     /// # Errors
     /// As there; [`ConnectError::NoRuntime`] if the background thread could not be started.
-    pub fn connect<E>(&self, endpoint: E) -> Result<(), ConnectError>
-    where
-        E: TryInto<Endpoint>,
-        E::Error: Into<ParseEndpointError>,
-    {
+    pub fn connect(
+        &self,
+        endpoint: impl TryInto<Endpoint, Error: Into<ParseEndpointError>>,
+    ) -> Result<(), ConnectError> {
         let runtime = background().map_err(|_| ConnectError::NoRuntime)?;
         let _context = runtime.enter();
         self.0.connect(endpoint)
@@ -128,11 +126,10 @@ impl<P: Pattern> Socket<P> {
     ///
     /// # Errors
     /// As there.
-    pub fn unbind<E>(&self, endpoint: E) -> Result<(), DisconnectError>
-    where
-        E: TryInto<Endpoint>,
-        E::Error: Into<ParseEndpointError>,
-    {
+    pub fn unbind(
+        &self,
+        endpoint: impl TryInto<Endpoint, Error: Into<ParseEndpointError>>,
+    ) -> Result<(), DisconnectError> {
         block_on(self.0.unbind(endpoint))
     }
 
@@ -140,11 +137,10 @@ impl<P: Pattern> Socket<P> {
     ///
     /// # Errors
     /// As there.
-    pub fn disconnect<E>(&self, endpoint: E) -> Result<(), DisconnectError>
-    where
-        E: TryInto<Endpoint>,
-        E::Error: Into<ParseEndpointError>,
-    {
+    pub fn disconnect(
+        &self,
+        endpoint: impl TryInto<Endpoint, Error: Into<ParseEndpointError>>,
+    ) -> Result<(), DisconnectError> {
         block_on(self.0.disconnect(endpoint))
     }
 

@@ -30,14 +30,11 @@ impl<P: Pattern> Socket<P> {
     /// # Errors
     /// [`BindError`] names the endpoint and the operating system's reason.
     #[doc(alias = "zmq_bind")]
-    pub async fn bind<E>(&self, endpoint: E) -> Result<Endpoint, BindError>
-    where
-        E: TryInto<Endpoint>,
-        E::Error: Into<ParseEndpointError>,
-    {
-        let endpoint = endpoint
-            .try_into()
-            .map_err(|error| BindError::Endpoint(error.into()))?;
+    pub async fn bind(
+        &self,
+        endpoint: impl TryInto<Endpoint, Error: Into<ParseEndpointError>>,
+    ) -> Result<Endpoint, BindError> {
+        let endpoint = parse(endpoint)?;
         endpoint.check_bind()?;
         let failed = |source: io::Error| {
             let error = Arc::new(io::Error::new(source.kind(), source.to_string()));
@@ -117,14 +114,11 @@ impl<P: Pattern> Socket<P> {
     /// # Errors
     /// [`ConnectError`]; that nobody listens is none, and is told by the [`monitor`](Self::monitor).
     #[doc(alias = "zmq_connect")]
-    pub fn connect<E>(&self, endpoint: E) -> Result<(), ConnectError>
-    where
-        E: TryInto<Endpoint>,
-        E::Error: Into<ParseEndpointError>,
-    {
-        let endpoint = endpoint
-            .try_into()
-            .map_err(|error| ConnectError::Endpoint(error.into()))?;
+    pub fn connect(
+        &self,
+        endpoint: impl TryInto<Endpoint, Error: Into<ParseEndpointError>>,
+    ) -> Result<(), ConnectError> {
+        let endpoint = parse(endpoint)?;
         self.core.dial(endpoint, None)
     }
 
@@ -158,14 +152,11 @@ impl<P: Pattern> Socket<P> {
     /// # Errors
     /// [`DisconnectError::Unknown`] if this socket is not bound there.
     #[doc(alias = "zmq_unbind")]
-    pub async fn unbind<E>(&self, endpoint: E) -> Result<(), DisconnectError>
-    where
-        E: TryInto<Endpoint>,
-        E::Error: Into<ParseEndpointError>,
-    {
-        let endpoint = endpoint
-            .try_into()
-            .map_err(|error| DisconnectError::Endpoint(error.into()))?;
+    pub async fn unbind(
+        &self,
+        endpoint: impl TryInto<Endpoint, Error: Into<ParseEndpointError>>,
+    ) -> Result<(), DisconnectError> {
+        let endpoint = parse(endpoint)?;
         let accepting = {
             let mut state = lock(&self.core.state);
             let at = state
@@ -189,14 +180,11 @@ impl<P: Pattern> Socket<P> {
     /// [`DisconnectError::Unknown`] if this socket is not connected to `endpoint`;
     /// [`DisconnectError::Undelivered`] if messages were lost.
     #[doc(alias = "zmq_disconnect")]
-    pub async fn disconnect<E>(&self, endpoint: E) -> Result<(), DisconnectError>
-    where
-        E: TryInto<Endpoint>,
-        E::Error: Into<ParseEndpointError>,
-    {
-        let endpoint = endpoint
-            .try_into()
-            .map_err(|error| DisconnectError::Endpoint(error.into()))?;
+    pub async fn disconnect(
+        &self,
+        endpoint: impl TryInto<Endpoint, Error: Into<ParseEndpointError>>,
+    ) -> Result<(), DisconnectError> {
+        let endpoint = parse(endpoint)?;
         let dialing = {
             let mut state = lock(&self.core.state);
             let at = state
@@ -245,14 +233,12 @@ impl Socket<Router> {
     /// # Errors
     /// As [`connect`](Self::connect), and [`ConnectError::IdentityTaken`].
     #[doc(alias = "ZMQ_CONNECT_ROUTING_ID")]
-    pub fn connect_as<E>(&self, endpoint: E, identity: Identity) -> Result<(), ConnectError>
-    where
-        E: TryInto<Endpoint>,
-        E::Error: Into<ParseEndpointError>,
-    {
-        let endpoint = endpoint
-            .try_into()
-            .map_err(|error| ConnectError::Endpoint(error.into()))?;
+    pub fn connect_as(
+        &self,
+        endpoint: impl TryInto<Endpoint, Error: Into<ParseEndpointError>>,
+        identity: Identity,
+    ) -> Result<(), ConnectError> {
+        let endpoint = parse(endpoint)?;
         self.core.dial(endpoint, Some(identity))
     }
 }
@@ -359,4 +345,10 @@ async fn finished(finished: &watch::Sender<bool>) {
 
 fn require_runtime() -> Option<()> {
     tokio::runtime::Handle::try_current().ok().map(drop)
+}
+
+fn parse(
+    endpoint: impl TryInto<Endpoint, Error: Into<ParseEndpointError>>,
+) -> Result<Endpoint, ParseEndpointError> {
+    endpoint.try_into().map_err(Into::into)
 }

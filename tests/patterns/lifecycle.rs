@@ -331,9 +331,10 @@ async fn a2_connecting_stops_when_nobody_listens_if_that_is_wished(over: Transpo
     let push = PushSocket::builder().reconnect(reconnect).build();
     let mut events = push.monitor();
     push.connect(over.fixed()).unwrap();
-    push.send("never").await.unwrap();
+    // It may have given up already.
+    let queued = push.try_send("never").is_ok();
     event(&mut events, |kind| matches!(kind, EventKind::GaveUp)).await;
-    eventually(|| push.stats().dropped.peer_gone == 1).await;
+    eventually(|| push.stats().dropped.peer_gone == u64::from(queued)).await;
     assert!(push.try_send("x").is_err());
 }
 

@@ -428,7 +428,7 @@ async fn a17_conflate_keeps_the_last_message(over: Transport) {
         publisher.send(numbered(n)).await.unwrap();
     }
     eventually(|| sub.stats().messages_received == 50).await;
-    assert_eq!(number_of(&sub.try_recv().unwrap()), 49);
+    assert_eq!(number_of(&within(sub.recv()).await.unwrap()), 49);
     assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
 }
 
@@ -475,10 +475,9 @@ async fn every_message_is_counted_once(over: Transport) {
         read += 1;
     }
     assert_eq!(sub.stats().messages_received, read);
-    assert_eq!(
-        (publisher.stats().queued_out, sub.stats().queued_in),
-        (0, 0)
-    );
+    // The last may arrive before its sender knows that it has left.
+    eventually(|| publisher.stats().queued_out == 0).await;
+    assert_eq!(sub.stats().queued_in, 0);
     sub.close().await.unwrap();
     event(&mut monitor, |kind| {
         matches!(kind, EventKind::Disconnected(_))

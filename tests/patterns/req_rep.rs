@@ -128,7 +128,7 @@ async fn r2_only_the_asked_peer_can_reply(over: Transport) {
     let (mut req, asked, other, name) = two_routers(over).await;
     // Said before anything was asked, and by whom nothing was asked.
     other.send_to(&name, ["", "forged"]).await.unwrap();
-    eventually(|| req.stats().messages_received == 1).await;
+    eventually(|| req.stats().queued_in == 1).await;
     let replied = async {
         let (from, request) = within(asked.recv_from()).await.unwrap();
         assert_eq!((&from, &request), (&name, &Message::from(["", "?"])));
