@@ -51,11 +51,11 @@ impl Default for Reconnect {
 }
 
 impl Reconnect {
-    /// Try again after `first`, then after delays that double.
+    /// Try again after `first`, at least a millisecond, then after delays that double.
     #[must_use]
     #[doc(alias = "ZMQ_RECONNECT_IVL")]
     pub fn first(mut self, first: Duration) -> Self {
-        self.first = first;
+        self.first = first.max(Duration::from_millis(1));
         self
     }
 

@@ -40,6 +40,8 @@ pub struct Drops {
     pub linger: u64,
     /// Accepted, and replaced by a later one under `conflate`.
     pub conflated: u64,
+    /// Accepted, and taken back before it left: an abandoned request (REQ).
+    pub withdrawn: u64,
     /// Received, but with no empty delimiter frame where one belongs (REQ, REP).
     pub malformed: u64,
     /// Received, but nobody asked for it: a reply to an abandoned request, or a message to a type that only sends.
@@ -59,6 +61,7 @@ impl Drops {
             + self.peer_gone
             + self.linger
             + self.conflated
+            + self.withdrawn
             + self.malformed
             + self.unexpected
             + self.unmatched
@@ -73,6 +76,7 @@ impl AddAssign for Drops {
         self.peer_gone += other.peer_gone;
         self.linger += other.linger;
         self.conflated += other.conflated;
+        self.withdrawn += other.withdrawn;
         self.malformed += other.malformed;
         self.unexpected += other.unexpected;
         self.unmatched += other.unmatched;

@@ -118,7 +118,7 @@ impl Inbox {
     /// Appends a message of the socket's own, whatever the mark says: a subscription event, a notification.
     pub fn push_event(&self, pipe: &Arc<Pipe>, message: Message, most: usize) {
         let mut state = lock(&self.state);
-        if state.queue.len() >= most {
+        if state.queue.len() >= most || state.octets >= MAX_EVENT_OCTETS {
             state.dropped.unread += 1;
             return;
         }
@@ -248,6 +248,8 @@ impl Inbox {
     }
 }
 
+/// The most octets that wait here whatever the mark says.
+const MAX_EVENT_OCTETS: usize = 16 << 20;
 /// An empty queue with more places than this is given back to the allocator.
 const KEEP: usize = 64;
 

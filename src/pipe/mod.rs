@@ -139,12 +139,12 @@ impl Pipe {
         lock(&self.peer).connection
     }
 
-    /// A handshake is done.
-    pub fn set_connected(&self, info: PeerInfo) {
+    /// A handshake is done. `false` if the last connection was not yet noted as lost.
+    pub fn set_connected(&self, info: PeerInfo) -> bool {
         let mut peer = lock(&self.peer);
         peer.info = Some(info);
-        peer.connected = true;
         peer.connection += 1;
+        !std::mem::replace(&mut peer.connected, true)
     }
 
     /// The connection is lost. `false` if there was none.

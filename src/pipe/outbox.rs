@@ -196,7 +196,12 @@ impl Outbox {
     /// its turn, is queued, so that a tight loop fills batches.
     #[inline]
     pub fn try_push(&self, message: &Message) -> Push {
-        self.push(message, 0)
+        self.push(message, 0, true)
+    }
+
+    /// Queues a message of the socket's own, out of turn.
+    pub fn push_aside(&self, message: &Message) -> Push {
+        self.push(message, 0, false)
     }
 
     /// Keeps a place for one message, which [`push_reserved`](Self::push_reserved) fills or
@@ -212,7 +217,7 @@ impl Outbox {
     }
 
     pub fn push_reserved(&self, message: &Message) -> Push {
-        self.push(message, 1)
+        self.push(message, 1, false)
     }
 
     pub fn release(&self, pipe: &Arc<Pipe>) {
@@ -222,7 +227,7 @@ impl Outbox {
 
     /// `reserved` places of the caller's own are given up with the message.
     #[inline]
-    fn push(&self, message: &Message, reserved: usize) -> Push {
+    fn push(&self, message: &Message, reserved: usize, in_turn: bool) -> Push {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         state.reserved -= reserved;
@@ -231,7 +236,7 @@ impl Outbox {
         }
         let room = state.room(reserved);
         if room == 0 {
-            state.blocked = true;
+            state.blocked |= in_turn;
             return Push::Full;
         }
         let wakeup = match &mut state.link {
@@ -262,8 +267,9 @@ impl Outbox {
         state.messages += 1;
         state.octets += message.size() as u64;
         state.lost = false;
-        let full = room == 1 && state.room(0) == 0;
-        state.blocked |= full;
+        let full = state.room(0) == 0;
+        // A pipe that is written to aside keeps its place in the ring.
+        state.blocked |= full && in_turn;
         drop(guard);
         if let Some(session) = wakeup {
             session.wake();
@@ -383,6 +389,13 @@ impl Outbox {
         }
     }
 
+    /// The same, if there is.
+    pub fn announce_if_room(&self, pipe: &Arc<Pipe>) {
+        if lock(&self.state).room(0) > 0 {
+            self.announce_room(pipe);
+        }
+    }
+
     /// Hands the session everything that waits: commands first, then the messages, swapped into its empty buffer.
     ///
     /// `replies` are the session's own commands (PONG); they pass through here because nobody may write between the
@@ -477,6 +490,10 @@ impl Outbox {
         }
     }
 
+    pub fn is_ended(&self) -> bool {
+        lock(&self.state).life == Life::Ended
+    }
+
     pub fn is_open(&self) -> bool {
         lock(&self.state).life == Life::Open
     }
@@ -497,6 +514,10 @@ impl Outbox {
             wire.gate = Gate::Shut;
         }
         let mut rest = unsent.into_unsent();
+        if state.conflate && !wire.queue.is_empty() {
+            state.dropped.conflated += rest.messages() as u64;
+            rest.clear();
+        }
         rest.append(std::mem::take(&mut wire.queue).into_unsent());
         state.lost = rest.is_empty();
         wire.queue = rest;
@@ -514,14 +535,20 @@ impl Outbox {
     }
 
     /// Takes back what has not begun to leave. `false` if there is nothing to take back any more.
-    pub fn withdraw(&self) -> bool {
-        match &mut lock(&self.state).link {
-            Link::Wire(wire) if !wire.queue.is_empty() && !wire.queue.is_begun() => {
-                wire.queue.clear();
-                true
-            }
-            _ => false,
+    pub fn withdraw(&self, pipe: &Arc<Pipe>) -> bool {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        let Link::Wire(wire) = &mut state.link else {
+            return false;
+        };
+        if wire.queue.is_empty() || wire.queue.is_begun() {
+            return false;
         }
+        state.dropped.withdrawn += wire.queue.messages() as u64;
+        wire.queue.clear();
+        drop(guard);
+        self.announce_room(pipe);
+        true
     }
 
     /// Cuts an in-process pair: the far socket, if it was found, learns that this one is gone. Returns the far pipe.

@@ -16,6 +16,8 @@ pub(crate) struct ReadyList {
     pipes: Mutex<Vec<Arc<Pipe>>>,
     /// Whether `pipes` holds any; looked at before each message, so without the lock.
     any: AtomicBool,
+    /// Set under the lock of `pipes`: nobody will look any more.
+    closed: AtomicBool,
     wake: Wake,
     waiting: AtomicUsize,
     wakeup: Notify,
@@ -37,6 +39,7 @@ impl ReadyList {
         Self {
             pipes: Mutex::default(),
             any: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             wake,
             waiting: AtomicUsize::new(0),
             wakeup: Notify::new(),
@@ -47,13 +50,24 @@ impl ReadyList {
     pub fn announce(&self, pipe: &Arc<Pipe>) {
         if self.wake != Wake::AllUnlisted {
             let mut pipes = lock(&self.pipes);
-            pipes.push(pipe.clone());
-            self.any.store(true, Ordering::Release);
+            if !self.closed.load(Ordering::Relaxed) {
+                pipes.push(pipe.clone());
+                self.any.store(true, Ordering::Release);
+            }
         }
         match self.wake {
             Wake::One => self.wakeup.notify_one(),
             Wake::All | Wake::AllUnlisted => self.wakeup.notify_waiters(),
         }
+    }
+
+    /// The socket is closed: pipes are no longer kept here, and all tasks look once more.
+    pub fn close(&self) {
+        let mut pipes = lock(&self.pipes);
+        self.closed.store(true, Ordering::Relaxed);
+        pipes.clear();
+        drop(pipes);
+        self.wake_all();
     }
 
     /// Moves the announced pipes out, in their order.

@@ -28,12 +28,11 @@ struct Lane {
 impl FairQueue {
     /// `pipe` has something to read.
     pub fn add(&mut self, pipe: Arc<Pipe>) {
-        let half = pipe.inbox.half();
         self.lanes.push_back(Lane {
             pipe,
             batch: VecDeque::new(),
             freed: Freed::default(),
-            half,
+            half: 0,
         });
     }
 
@@ -56,14 +55,21 @@ impl FairQueue {
         self.lanes.front().map(|lane| &lane.pipe)
     }
 
-    /// Whether a message is here without asking any inbox.
-    pub fn has_more(&self) -> bool {
-        match self.lanes.front() {
-            Some(lane) => {
-                self.lanes.len() > 1 || !lane.batch.is_empty() || lane.pipe.inbox.queued() > 0
-            }
-            None => false,
+    /// Whether there is a message for another reader. If not, the pipe that was read last announces itself with its next
+    /// one, although nobody came back to find it empty.
+    pub fn has_more(&mut self) -> bool {
+        if self.lanes.len() > 1 {
+            // Whoever is woken finds out which of them are empty.
+            return true;
         }
+        let Some(lane) = self.lanes.front_mut() else {
+            return false;
+        };
+        if lane.refill() {
+            return true;
+        }
+        self.lanes.pop_front();
+        false
     }
 
     /// Messages that wait to be read.
@@ -87,12 +93,7 @@ impl FairQueue {
 impl Lane {
     #[inline]
     fn pop(&mut self) -> Option<Message> {
-        if self.batch.is_empty()
-            && !self
-                .pipe
-                .inbox
-                .refill(std::mem::take(&mut self.freed), &mut self.batch)
-        {
+        if !self.refill() {
             return None;
         }
         let message = self.batch.pop_front()?;
@@ -102,5 +103,21 @@ impl Lane {
             self.pipe.inbox.free(std::mem::take(&mut self.freed));
         }
         Some(message)
+    }
+
+    /// Takes the next batch if there is none. `false` if nothing is left.
+    #[inline]
+    fn refill(&mut self) -> bool {
+        if !self.batch.is_empty() {
+            return true;
+        }
+        let filled = self
+            .pipe
+            .inbox
+            .refill(std::mem::take(&mut self.freed), &mut self.batch);
+        if filled {
+            self.half = self.pipe.inbox.half();
+        }
+        filled
     }
 }

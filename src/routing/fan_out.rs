@@ -16,7 +16,7 @@ pub(crate) struct FanOut {
     pipes: Vec<Option<Arc<Pipe>>>,
     free: Vec<usize>,
     index: TopicIndex<usize>,
-    /// The slots of pipes that were full when last written to; asked again before a message that must not be dropped.
+    /// The slots of pipes that were full when last written to; kept and asked for messages that must not be dropped.
     full: Vec<usize>,
 }
 
@@ -49,6 +49,8 @@ impl FanOut {
         }
         let slot = self.free.pop().unwrap_or(self.pipes.len());
         self.slots.insert(pipe.id, slot);
+        // A welcome message may have filled it.
+        self.full.push(slot);
         if slot == self.pipes.len() {
             self.pipes.push(Some(pipe));
         } else {
@@ -99,23 +101,19 @@ impl FanOut {
 
     /// Queues `message` for its whole audience. A full pipe misses it.
     pub fn send(&mut self, message: &Message) {
-        let mut full = std::mem::take(&mut self.full);
-        self.for_each(message, |slot, pipe| match pipe.outbox.try_push(message) {
-            Push::Done { full: false } | Push::Closed => {}
-            Push::Done { full: true } => {
-                if !full.contains(&slot) {
-                    full.push(slot);
-                }
+        self.for_each(message, |_, pipe| {
+            if pipe.outbox.try_push(message) == Push::Full {
+                pipe.outbox.count_full();
             }
-            Push::Full => pipe.outbox.count_full(),
         });
-        self.full = full;
     }
 
     /// Queues `message` for one pipe (`ManualLastValue`).
     pub fn send_to(&mut self, pipe: &Arc<Pipe>, message: &Message) {
-        if pipe.outbox.try_push(message) == Push::Full {
-            pipe.outbox.count_full();
+        match pipe.outbox.try_push(message) {
+            Push::Done { full: false } | Push::Closed => {}
+            Push::Done { full: true } => self.full.extend(self.slots.get(&pipe.id)),
+            Push::Full => pipe.outbox.count_full(),
         }
     }
 
@@ -136,7 +134,13 @@ impl FanOut {
                 return false;
             }
         }
-        self.send(message);
+        let mut full = std::mem::take(&mut self.full);
+        self.for_each(message, |slot, pipe| match pipe.outbox.try_push(message) {
+            Push::Done { full: false } | Push::Closed => {}
+            Push::Done { full: true } => full.push(slot),
+            Push::Full => pipe.outbox.count_full(),
+        });
+        self.full = full;
         true
     }
 

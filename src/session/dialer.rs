@@ -54,10 +54,7 @@ impl Dialer {
     /// Ends `pipe` and puts a fresh one in its place, if the endpoint is still wanted.
     pub fn renew(&self, pipe: &Arc<Pipe>) -> bool {
         self.owner.ended(pipe);
-        let fresh = self.owner.renew(&self.dialing, pipe);
-        fresh
-            .map(|fresh| self.dialing.pipe.send_replace(fresh))
-            .is_some()
+        self.owner.renew(&self.dialing, pipe)
     }
 }
 

@@ -96,7 +96,11 @@ pub(crate) fn dial_inproc(
             if begun.elapsed() >= STABLE {
                 backoff.reset();
             } else if gone {
-                sleep(backoff.delay()).await;
+                let near = dialing.pipe.borrow().clone();
+                tokio::select! {
+                    _ = near.outbox.closing() => {}
+                    () = sleep(backoff.delay()) => {}
+                }
             }
         }
     }
@@ -135,7 +139,7 @@ async fn keep_joined(
 async fn drained(owner: &Arc<dyn Owner>, near: &Arc<Pipe>, deadline: Option<std::time::Instant>) {
     let delivered = owner.pipes().writable.until(|| {
         let empty = near.outbox.far().is_none_or(|far| far.inbox.queued() == 0);
-        (empty || near.connected_peer().is_some()).then_some(())
+        (empty || near.connected_peer().is_some() || near.outbox.is_ended()).then_some(())
     });
     match deadline {
         Some(deadline) => tokio::select! {
@@ -233,6 +237,7 @@ impl Waiting {
             report(bound, failed(far_type, near_type), &far);
             report(&connector, EventKind::GaveUp, &near);
             near.outbox.end(Life::Ended);
+            connector.pipes().writable.wake_all();
             return;
         }
         near.outbox.join(Arc::new(Bound(Arc::downgrade(bound))));
@@ -241,16 +246,29 @@ impl Waiting {
         far.outbox.announce_on(bound.pipes().writable.clone());
         near.share_marks(&far, connector.pipes(), bound.pipes());
         // Each side knows the other before it can read from it.
+        let mut known = false;
         let admitted = bound
             .admit(Some(&far), newcomer(&connector, &endpoint, true))
-            .and_then(|_| connector.admit(Some(&near), newcomer(bound, &endpoint, false)));
+            .and_then(|_| {
+                known = true;
+                connector.admit(Some(&near), newcomer(bound, &endpoint, false))
+            });
         match admitted {
+            Ok(_) if near.outbox.far().is_none() => {
+                // The connector went away in the meantime.
+                bound.ended(&far);
+                connector.ended(&near);
+            }
             Ok(_) => {
                 near.meet(&far, connector.pipes(), bound.pipes());
                 report(bound, EventKind::HandshakeSucceeded, &far);
                 report(&connector, EventKind::HandshakeSucceeded, &near);
             }
             Err(reason) => {
+                if known {
+                    // The connector has no place: the pair is taken apart and made anew for the next attempt.
+                    bound.ended(&far);
+                }
                 near.outbox.unjoin();
                 report(bound, EventKind::Refused(reason), &far);
                 let error = HandshakeError::Refused {
@@ -361,6 +379,12 @@ fn relay_subscription(owner: &Arc<dyn Owner>, pipe: &Arc<Pipe>, subscribe: bool,
         let endpoint = pipe.peer().and_then(|peer| peer.endpoint().cloned());
         let event = Event::new(endpoint.as_ref(), EventKind::Disconnected(cause));
         owner.report(event.address(PeerAddress::Inproc).peer(pipe.id));
-        pipe.outbox.end(Life::Ended);
+        // The side that has a task takes the pair apart.
+        for half in [Some(pipe.clone()), pipe.outbox.far()]
+            .into_iter()
+            .flatten()
+        {
+            half.retire();
+        }
     }
 }

@@ -58,8 +58,8 @@ pub(crate) trait Owner: Send + Sync + 'static {
     /// `pipe` will not be connected again. What it still holds is dropped and counted.
     fn ended(&self, pipe: &Arc<Pipe>);
 
-    /// A fresh pipe for an endpoint whose old one was ended although the endpoint is still wanted.
-    fn renew(&self, dialing: &Arc<Dialing>, old: &Arc<Pipe>) -> Option<Arc<Pipe>>;
+    /// Puts a fresh pipe in the place of one that was ended although its endpoint is still wanted. `false` if it is not.
+    fn renew(&self, dialing: &Arc<Dialing>, old: &Arc<Pipe>) -> bool;
 
     /// A peer subscribes, or cancels.
     fn subscription(

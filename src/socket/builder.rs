@@ -219,7 +219,7 @@ impl<P: Pattern> Builder<P> {
 }
 
 impl<P: Pattern> Builder<P> {
-    /// The name by which a ROUTER or REP knows this socket. Default: none; a ROUTER then makes one up.
+    /// The name by which a ROUTER knows this socket. Default: none; the ROUTER then makes one up.
     ///
     /// # Errors
     /// [`InvalidOption::AutomaticIdentity`] if it starts with a zero octet: those are made up by ROUTERs.

@@ -79,7 +79,7 @@ pub(crate) struct Inbound {
     pub dropped: Drops,
 }
 
-/// The most subscription events that wait for an XPUB's user.
+/// The most subscription events of one peer that wait for an XPUB's user.
 const MAX_EVENTS: usize = 1 << 17;
 /// The most octets of topics of one peer.
 const MAX_TOPIC_OCTETS: usize = 16 << 20;
@@ -178,6 +178,10 @@ impl Core {
 
     /// The identity of a newcomer to a ROUTER, and its entry in the table. `Err` if it is taken (R11).
     fn register(&self, pipe: &Arc<Pipe>, announced: &Identity) -> Result<Identity, &'static str> {
+        if self.socket_type != SocketType::Router {
+            // A REP finds its peers by their requests.
+            return Ok(announced.clone());
+        }
         let assigned = lock(&self.state).assigned.get(&pipe.id).cloned();
         let mut guard = lock(&self.policy);
         let Policy::ByPeer(by_peer) = &mut *guard else {
@@ -185,9 +189,7 @@ impl Core {
         };
         let identity = match assigned {
             Some(identity) => identity,
-            None if announced.is_empty() || self.socket_type == SocketType::Rep => {
-                by_peer.automatic()
-            }
+            None if announced.is_empty() => by_peer.automatic(),
             None => announced.clone(),
         };
         let holder = by_peer.taken(&identity, pipe).cloned();
@@ -235,18 +237,7 @@ impl Core {
         matches!(self.socket_type, SocketType::Sub | SocketType::XSub)
     }
 
-    /// Counts the connected peers anew and tells those who wait for that.
-    fn peers_changed(&self) {
-        let state = lock(&self.state);
-        let connected = state
-            .pipes
-            .values()
-            .filter(|pipe| pipe.connected_peer().is_some())
-            .count();
-        self.connected.send_replace(connected);
-    }
-
-    fn subscribers_changed(&self, fan_out: &FanOut) {
+    pub fn subscribers_changed(&self, fan_out: &FanOut) {
         let subscribers = fan_out.subscribers();
         self.subscribers
             .send_if_modified(|there| std::mem::replace(there, subscribers) != subscribers);
@@ -354,7 +345,9 @@ impl Owner for Core {
             version: metadata.version,
             accepted: newcomer.accepted,
         }));
-        pipe.set_connected(info);
+        if pipe.set_connected(info) {
+            self.connected.send_modify(|connected| *connected += 1);
+        }
         pipe.outbox.connected(&pipe, metadata.version);
         if !known {
             self.attach(&pipe);
@@ -368,17 +361,16 @@ impl Owner for Core {
                 .for_each(|topic| pipe.outbox.push_subscription(true, topic));
         }
         if let Some(welcome) = &self.options.welcome {
-            pipe.outbox.try_push(welcome);
+            pipe.outbox.push_aside(welcome);
         }
         if self.options.probe {
-            pipe.outbox.try_push(&Message::new());
+            pipe.outbox.push_aside(&Message::new());
         }
         if self.options.notify.on_connect() {
             pipe.inbox.push_event(&pipe, Message::new(), MAX_EVENTS);
         }
         // A writer may wait for just this peer.
         self.pipes.writable.wake_all();
-        self.peers_changed();
         if self.is_closed() {
             // Closed in the meantime, perhaps before `close` could see this pipe.
             self.end_pipe(&pipe, self.lingering());
@@ -394,6 +386,7 @@ impl Owner for Core {
         if !pipe.set_disconnected() {
             return;
         }
+        self.connected.send_modify(|connected| *connected -= 1);
         let assigned = lock(&self.state).assigned.contains_key(&pipe.id);
         if self.subscribes() {
             lock(&self.inbound)
@@ -417,7 +410,6 @@ impl Owner for Core {
         if self.options.notify.on_disconnect() {
             pipe.inbox.push_event(pipe, Message::new(), MAX_EVENTS);
         }
-        self.peers_changed();
         // A request may wait for this peer's reply, a writer for its room.
         self.pipes.readable.wake_all();
         self.pipes.writable.wake_all();
@@ -431,7 +423,10 @@ impl Owner for Core {
         self.lost(pipe);
         self.unregister(pipe);
         match &mut *lock(&self.policy) {
-            Policy::LoadBalance(balance) => balance.remove(pipe),
+            Policy::LoadBalance(balance) => {
+                self.pipes.writable.drain(|pipe| balance.add(pipe));
+                balance.remove(pipe);
+            }
             Policy::FanOut(fan_out) => fan_out.remove(pipe, |_| {}),
             Policy::None | Policy::ByPeer(_) => {}
         }
@@ -444,6 +439,9 @@ impl Owner for Core {
                 &mut dropped.peer_gone
             }
         });
+        if lingered {
+            pipe.inbox.discard(|dropped| &mut dropped.unread);
+        }
         if left > 0 && lingered {
             state.undelivered.messages += left;
             state.undelivered.peers += 1;
@@ -463,27 +461,30 @@ impl Owner for Core {
             );
             self.report(event.address(*peer.address()).peer(pipe.id));
         }
-        self.peers_changed();
         self.pipes.readable.wake_all();
         self.pipes.writable.wake_all();
     }
 
-    fn renew(&self, dialing: &Arc<Dialing>, old: &Arc<Pipe>) -> Option<Arc<Pipe>> {
-        let wanted = !self.is_closed()
-            && old.is_retired()
-            && lock(&self.state)
-                .dialing
-                .iter()
-                .any(|there| Arc::ptr_eq(there, dialing));
-        wanted.then(|| {
-            let pipe = self.connecting_pipe(&dialing.endpoint);
-            if let Some(identity) = &dialing.identity {
-                self.assign(&pipe, identity);
-                lock(&self.state).assigned.insert(pipe.id, identity.clone());
-            }
-            self.attach(&pipe);
-            pipe
-        })
+    fn renew(&self, dialing: &Arc<Dialing>, old: &Arc<Pipe>) -> bool {
+        // Under one lock, which `close` and `disconnect` take too: they see the old pipe or the new one.
+        let mut state = lock(&self.state);
+        let listed = state
+            .dialing
+            .iter()
+            .any(|there| Arc::ptr_eq(there, dialing));
+        if self.is_closed() || !old.is_retired() || !listed {
+            return false;
+        }
+        let pipe = self.connecting_pipe(&dialing.endpoint);
+        if let Some(identity) = &dialing.identity {
+            self.assign(&pipe, identity);
+            state.assigned.insert(pipe.id, identity.clone());
+        }
+        state.pipes.insert(pipe.id, pipe.clone());
+        dialing.pipe.send_replace(pipe.clone());
+        drop(state);
+        self.attach(&pipe);
+        true
     }
 
     fn subscription(
@@ -508,7 +509,11 @@ impl Owner for Core {
             }
             // S5
             if self.socket_type == SocketType::XPub {
-                pipe.inbox.push_event(pipe, message, MAX_EVENTS);
+                if pipe.inbox.room() > 0 {
+                    pipe.inbox.push(pipe, message);
+                } else {
+                    lock(&self.inbound).dropped.unread += 1;
+                }
                 return Ok(());
             }
         }
@@ -554,7 +559,13 @@ impl Core {
             .iter()
             .map(|accepting| accepting.endpoint.clone());
         bound
-            .chain(state.dialing.iter().map(|dialing| dialing.endpoint.clone()))
+            .chain(
+                state
+                    .dialing
+                    .iter()
+                    .filter(|dialing| !*dialing.finished.borrow())
+                    .map(|dialing| dialing.endpoint.clone()),
+            )
             .collect()
     }
 }

@@ -191,10 +191,13 @@ impl<P: Pattern> Socket<P> {
                 .dialing
                 .iter()
                 .position(|dialing| dialing.endpoint == endpoint);
-            at.map(|at| state.dialing.swap_remove(at))
+            // The pipe is read under the lock that changes it.
+            at.map(|at| state.dialing.swap_remove(at)).map(|dialing| {
+                let pipe = dialing.pipe.borrow().clone();
+                (dialing, pipe)
+            })
         };
-        let dialing = dialing.ok_or(DisconnectError::Unknown(endpoint))?;
-        let pipe = dialing.pipe.borrow().clone();
+        let (dialing, pipe) = dialing.ok_or(DisconnectError::Unknown(endpoint))?;
         pipe.outbox.end(self.core.lingering());
         finished(&dialing.finished).await;
         match pipe.outbox.left() {
@@ -248,9 +251,10 @@ impl Core {
         endpoint.check_connect()?;
         require_runtime().ok_or(ConnectError::NoRuntime)?;
         let owner = self.owner().ok_or(ConnectError::Closed)?;
-        let pipe = self.connecting_pipe(&endpoint);
-        let dialing = {
+        let (dialing, pipe) = {
             let mut state = lock(&self.state);
+            // What was given up may be tried again.
+            state.dialing.retain(|dialing| !*dialing.finished.borrow());
             if self.is_closed() {
                 return Err(ConnectError::Closed);
             }
@@ -261,6 +265,7 @@ impl Core {
             if self.row.single_peer && !state.pipes.is_empty() {
                 return Err(ConnectError::HasPeer);
             }
+            let pipe = self.connecting_pipe(&endpoint);
             if let Some(identity) = &identity {
                 if !self.assign(&pipe, identity) {
                     return Err(ConnectError::IdentityTaken);
@@ -275,7 +280,7 @@ impl Core {
             });
             state.pipes.insert(pipe.id, pipe.clone());
             state.dialing.push(dialing.clone());
-            dialing
+            (dialing, pipe)
         };
         self.attach(&pipe);
         let span = info_span!("connection", endpoint = %dialing.endpoint);
@@ -298,7 +303,9 @@ impl Core {
 
     /// How a pipe ends in an orderly way.
     pub fn lingering(&self) -> Life {
-        Life::Draining(self.options.linger.map(|linger| Instant::now() + linger))
+        // A time that cannot be told is no limit.
+        let linger = self.options.linger;
+        Life::Draining(linger.and_then(|linger| Instant::now().checked_add(linger)))
     }
 
     fn stop_accepting(&self, accepting: &Arc<Accepting>) {
@@ -332,8 +339,8 @@ impl Core {
         self.collect(&mut inbound);
         inbound.dropped.unread += inbound.queue.clear() as u64;
         drop(inbound);
-        self.pipes.readable.wake_all();
-        self.pipes.writable.wake_all();
+        self.pipes.readable.close();
+        self.pipes.writable.close();
     }
 }
 

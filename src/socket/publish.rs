@@ -167,6 +167,7 @@ impl Core {
             }
         } else if let Policy::FanOut(fan_out) = &mut *lock(&self.policy) {
             fan_out.unsubscribe(&pipe, topic);
+            self.subscribers_changed(fan_out);
         }
         Ok(())
     }

@@ -118,7 +118,7 @@ impl Asked<'_> {
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        if self.answered || self.pipe.outbox.withdraw() || self.number.is_some() {
+        if self.answered || self.pipe.outbox.withdraw(&self.pipe) || self.number.is_some() {
             return;
         }
         // Nothing tells a late reply from the next one but the connection that it comes through.

@@ -114,7 +114,9 @@ impl Permit<'_> {
         let Some(pipe) = self.pipe.take() else {
             return Err(TrySendError::Full(message));
         };
-        match pipe.outbox.push_reserved(&message) {
+        let pushed = pipe.outbox.push_reserved(&message);
+        pipe.outbox.announce_if_room(&pipe);
+        match pushed {
             Push::Done { .. } => Ok(()),
             Push::Full | Push::Closed if self.core.is_closed() => {
                 Err(TrySendError::Closed(message))
@@ -173,11 +175,19 @@ impl Core {
                 balance.try_send(message).is_some()
             }
             Policy::FanOut(fan_out) => {
-                if self.options.subscriptions == Subscriptions::ManualLastValue
-                    && let Some(pipe) = lock(&self.inbound).last_subscriber.take()
-                {
-                    fan_out.send_to(&pipe, message);
-                    return Sent::Done;
+                if self.options.subscriptions == Subscriptions::ManualLastValue {
+                    let mut inbound = lock(&self.inbound);
+                    let waits = self.options.on_full == OnFull::Wait;
+                    let full = |pipe: &mut Arc<Pipe>| waits && pipe.outbox.is_full();
+                    if inbound.last_subscriber.as_mut().is_some_and(full) {
+                        return Sent::Full;
+                    }
+                    let last = inbound.last_subscriber.take();
+                    drop(inbound);
+                    if let Some(pipe) = last {
+                        fan_out.send_to(&pipe, message);
+                        return Sent::Done;
+                    }
                 }
                 match self.options.on_full {
                     OnFull::Drop => {
