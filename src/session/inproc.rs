@@ -254,15 +254,15 @@ impl Waiting {
                 connector.admit(Some(&near), newcomer(bound, &endpoint, false))
             });
         match admitted {
-            Ok(_) if near.outbox.far().is_none() => {
-                // The connector went away in the meantime.
-                bound.ended(&far);
-                connector.ended(&near);
-            }
             Ok(_) => {
                 near.meet(&far, connector.pipes(), bound.pipes());
                 report(bound, EventKind::HandshakeSucceeded, &far);
                 report(&connector, EventKind::HandshakeSucceeded, &near);
+                if near.outbox.far().is_none() {
+                    // The connector went away in the meantime; what it had sent stays readable (A5).
+                    bound.ended(&far);
+                    connector.ended(&near);
+                }
             }
             Err(reason) => {
                 if known {

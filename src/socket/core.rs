@@ -345,9 +345,6 @@ impl Owner for Core {
             version: metadata.version,
             accepted: newcomer.accepted,
         }));
-        if pipe.set_connected(info) {
-            self.connected.send_modify(|connected| *connected += 1);
-        }
         pipe.outbox.connected(&pipe, metadata.version);
         if !known {
             self.attach(&pipe);
@@ -359,6 +356,10 @@ impl Owner for Core {
             inbound
                 .topics
                 .for_each(|topic| pipe.outbox.push_subscription(true, topic));
+        }
+        // Whoever waits for peers can reach this one from here on.
+        if pipe.set_connected(info) {
+            self.connected.send_modify(|connected| *connected += 1);
         }
         if let Some(welcome) = &self.options.welcome {
             pipe.outbox.push_aside(welcome);
