@@ -442,8 +442,8 @@ async fn waiting_for_peers(over: Transport) {
     }
     let at = pull.bind(over.any()).await.unwrap();
     push.connect(at).unwrap();
-    within(pull.wait_for_peers(1)).await;
-    assert_eq!(dropped_after(1, pull.wait_for_peers(1)).await, Some(()));
+    within(pull.wait_for_peers(1)).await.unwrap();
+    assert_eq!(dropped_after(1, pull.wait_for_peers(1)).await, Some(Ok(())));
     assert_eq!(dropped_after(1, pull.wait_for_peers(2)).await, None);
 }
 
@@ -457,7 +457,7 @@ async fn waiting_for_subscribers(over: Transport) {
         );
     }
     sub.subscribe("t").unwrap();
-    within(publisher.wait_for_subscribers(1)).await;
+    within(publisher.wait_for_subscribers(1)).await.unwrap();
     publisher.send("t").await.unwrap();
     assert_eq!(within(sub.recv()).await.unwrap(), "t");
 }
@@ -470,7 +470,7 @@ async fn monitor(over: Transport) {
         for _ in 0..50 {
             let push = PushSocket::new();
             push.connect(&at).unwrap();
-            push.wait_for_peers(1).await;
+            push.wait_for_peers(1).await.unwrap();
             push.close().await.unwrap();
         }
         eventually(|| pull.peers().is_empty()).await;

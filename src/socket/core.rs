@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::watch;
 
 use crate::endpoint::{Address, Endpoint};
-use crate::error::Undelivered;
+use crate::error::{ClosedError, Undelivered};
 use crate::identity::Identity;
 use crate::message::Message;
 use crate::monitor::{DisconnectCause, Event, EventKind, PeerFacts, PeerInfo, Reporter};
 use crate::options::{DuplicateIdentity, Options, Subscriptions, Verbosity};
 use crate::pattern::{Outbound, Row, SocketType, parse_subscription, subscription_message};
 use crate::pipe::{Life, PeerId, Pipe, PipeConfig, ReadyList, Wake, lock};
-use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicSet};
+use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicIndex, TopicSet};
 use crate::session::{Accepting, Dialing, Newcomer, Owner, Tasks};
 use crate::stats::{Drops, Stats};
 
@@ -74,6 +74,8 @@ pub(crate) struct Inbound {
     pub topics: TopicSet,
     /// The connected peers, to which subscriptions are sent (SUB, XSUB).
     pub publishers: Vec<Arc<Pipe>>,
+    /// What the peers of an XPUB in manual mode asked for; its user decides what is in effect.
+    pub asked: TopicIndex<PeerId>,
     /// Whose subscription was received last (XPUB in manual mode).
     pub last_subscriber: Option<Arc<Pipe>>,
     pub dropped: Drops,
@@ -137,6 +139,18 @@ impl Core {
     /// Closes the socket for calls. `false` if it was closed before.
     pub fn set_closed(&self) -> bool {
         !self.closed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Waits until `count`, one of this socket's, is at least `n`.
+    pub async fn reaches(&self, count: &watch::Sender<usize>, n: usize) -> Result<(), ClosedError> {
+        // The sender is borrowed: it cannot be gone.
+        let reached = |there: &usize| self.is_closed() || *there >= n;
+        let _ = count.subscribe().wait_for(reached).await;
+        if self.is_closed() {
+            Err(ClosedError)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether this call should take part in Tokio's cooperative scheduling, so that a tight loop lets the other tasks of
@@ -251,6 +265,34 @@ impl Core {
         }
     }
 
+    /// Hands the user of an XPUB in manual mode what a peer asks for, and keeps it in mind for when that peer leaves.
+    fn ask_user(
+        &self,
+        pipe: &Arc<Pipe>,
+        subscribe: bool,
+        topic: &[u8],
+    ) -> Result<(), DisconnectCause> {
+        let mut inbound = lock(&self.inbound);
+        let asked = &mut inbound.asked;
+        if subscribe {
+            asked.insert(topic, pipe.id);
+            let (topics, octets) = (asked.subscriptions_of(pipe.id), asked.octets_of(pipe.id));
+            self.check_subscriptions((topics, octets))?;
+        } else {
+            asked.remove(topic, pipe.id);
+        }
+        self.subscription_event(pipe, subscribe, topic);
+        Ok(())
+    }
+
+    fn check_subscriptions(&self, (topics, octets): (usize, usize)) -> Result<(), DisconnectCause> {
+        let limit = self.options.max_subscriptions;
+        if topics > limit || octets > MAX_TOPIC_OCTETS {
+            return Err(DisconnectCause::TooManySubscriptions { limit });
+        }
+        Ok(())
+    }
+
     /// Puts a subscription into effect, or ends it.
     pub fn apply_subscription(
         &self,
@@ -267,11 +309,7 @@ impl Core {
             let Some(added) = fan_out.subscribe(pipe, topic) else {
                 return Ok(());
             };
-            let (topics, octets) = fan_out.subscriptions_of(pipe);
-            let limit = self.options.max_subscriptions;
-            if topics > limit || octets > MAX_TOPIC_OCTETS {
-                return Err(DisconnectCause::TooManySubscriptions { limit });
-            }
+            self.check_subscriptions(fan_out.subscriptions_of(pipe))?;
             added.first_for_topic || verbosity != Verbosity::FirstAndLast
         } else {
             let Some(removed) = fan_out.unsubscribe(pipe, topic) else {
@@ -395,18 +433,21 @@ impl Owner for Core {
                 .retain(|there| !Arc::ptr_eq(there, pipe));
         }
         if let Policy::FanOut(fan_out) = &mut *lock(&self.policy) {
-            let events = self.options.subscriptions == Subscriptions::Automatic;
+            let automatic = self.options.subscriptions == Subscriptions::Automatic;
+            // S6
             fan_out.unsubscribe_all(pipe, |topic| {
-                if events {
+                if automatic {
                     self.subscription_event(pipe, false, topic);
                 }
             });
+            let ended = |topic: &[u8]| self.subscription_event(pipe, false, topic);
+            lock(&self.inbound).asked.remove_peer(pipe.id, ended);
             self.subscribers_changed(fan_out);
         }
         if self.row.outbound == Outbound::ByPeer && !assigned {
-            // Whoever comes next at this endpoint may be somebody else.
+            // Whoever comes next at this endpoint may be somebody else, and gets a pipe of its own.
             self.unregister(pipe);
-            pipe.outbox.discard(|dropped| &mut dropped.peer_gone);
+            pipe.retire();
         }
         if self.options.notify.on_disconnect() {
             pipe.inbox.push_event(pipe, Message::new(), MAX_EVENTS);
@@ -497,8 +538,7 @@ impl Owner for Core {
         if self.options.subscriptions == Subscriptions::Automatic {
             self.apply_subscription(pipe, subscribe, topic)
         } else {
-            self.subscription_event(pipe, subscribe, topic);
-            Ok(())
+            self.ask_user(pipe, subscribe, topic)
         }
     }
 

@@ -20,7 +20,7 @@ async fn s2_both_forms_from_both_versions_at_any_time() {
                 .await
                 .with_hands_shaken(&greeting, &ready("XSUB"))
                 .await;
-            within(xpub.wait_for_peers(1)).await;
+            within(xpub.wait_for_peers(1)).await.unwrap();
             let peer = &xpub.peers()[0];
             assert_eq!(peer.version(), version);
             let (peer, subscribe, cancel) =
@@ -86,7 +86,7 @@ async fn a_peer_with_too_many_subscriptions_is_closed_and_the_others_go_on() {
         let sub = SubSocket::new();
         sub.subscribe("").unwrap();
         let at = join(&publisher, &sub, Transport::Tcp).await;
-        within(publisher.wait_for_subscribers(1)).await;
+        within(publisher.wait_for_subscribers(1)).await.unwrap();
         let mut events = publisher.monitor();
         let mut raw = Raw::shake_hands(&at, "SUB").await;
         for n in 0..100 {
@@ -95,7 +95,7 @@ async fn a_peer_with_too_many_subscriptions_is_closed_and_the_others_go_on() {
         }
         // The same ones again are not more.
         raw.write(&command("SUBSCRIBE", b"<7>")).await;
-        within(publisher.wait_for_subscribers(2)).await;
+        within(publisher.wait_for_subscribers(2)).await.unwrap();
         raw.write(&command("PING", b"\0\0")).await;
         assert_eq!(raw.read_frame().await.1, b"\x04PONG");
         raw.write(&command("SUBSCRIBE", b"one more")).await;
@@ -149,7 +149,7 @@ async fn s5_a_subscriber_that_floods_a_publisher_with_messages_is_not_heard() {
             raw.write(&frame(0, b"noise").repeat(100)).await;
         }
         raw.write(&command("SUBSCRIBE", b"t")).await;
-        within(publisher.wait_for_subscribers(1)).await;
+        within(publisher.wait_for_subscribers(1)).await.unwrap();
         assert_eq!(publisher.stats().dropped.unexpected, 10_000);
         publisher.send("t").await.unwrap();
         assert_eq!(raw.read_frame().await, (0, b"t".to_vec()));

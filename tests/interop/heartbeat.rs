@@ -17,7 +17,7 @@ async fn through_relay(ours: &PairSocket, theirs: &Theirs) -> Relay {
     let at = theirs.bind("tcp://127.0.0.1:*");
     let relay = Relay::new(&at).await;
     ours.connect(&relay.at).unwrap();
-    within(ours.wait_for_peers(1)).await;
+    within(ours.wait_for_peers(1)).await.unwrap();
     relay
 }
 

@@ -115,7 +115,7 @@ async fn publish(
     } else {
         theirs.send(&[b"\x01part"]).await;
     }
-    theirs.attend(ours.wait_for_subscribers(1)).await;
+    theirs.attend(ours.wait_for_subscribers(1)).await.unwrap();
     ours.send("not subscribed to").await.unwrap();
     tokio::join!(send_numbered(&ours), theirs.recv_numbered(MESSAGES));
 }

@@ -157,7 +157,7 @@ impl Link {
         } else {
             ours.connect(theirs.bind(self.over)).expect("an endpoint");
         }
-        within(ours.wait_for_peers(1)).await;
+        within(ours.wait_for_peers(1)).await.unwrap();
     }
 }
 

@@ -25,6 +25,7 @@ for_each_transport! {
     r11_the_second_peer_with_an_identity_is_refused,
     r11_the_identity_is_handed_over,
     r11_an_identity_is_free_again_when_its_peer_is_gone,
+    a5_what_a_replaced_peer_sent_keeps_its_name,
     r12_a_probe_makes_a_router_known,
     r12_a_peer_may_be_given_its_identity_by_whoever_connects,
     r12_connect_as_keeps_the_queue_and_the_name_over_a_restart,
@@ -277,7 +278,7 @@ async fn r11_the_identity_is_handed_over(over: Transport) {
             .any(|peer| peer.identity() == &name("same"))
     })
     .await;
-    within(second.wait_for_peers(1)).await;
+    within(second.wait_for_peers(1)).await.unwrap();
     second.send("here").await.unwrap();
     let (from, message) = within(router.recv_from()).await.unwrap();
     assert_eq!((from.as_bytes(), message), (&b"same"[..], "here".into()));
@@ -298,6 +299,34 @@ async fn r11_an_identity_is_free_again_when_its_peer_is_gone(over: Transport) {
         dealer.close().await.unwrap();
         peers(&router, 0).await;
     }
+}
+
+async fn a5_what_a_replaced_peer_sent_keeps_its_name(over: Transport) {
+    let router = RouterSocket::builder()
+        .reconnect(Reconnect::default().first(Duration::from_millis(1)))
+        .build();
+    let first = named("first");
+    let at = first.bind(over.fixed()).await.unwrap();
+    router.connect(&at).unwrap();
+    first.send("unread").await.unwrap();
+    eventually(|| router.stats().queued_in == 1).await;
+    first.close().await.unwrap();
+    peers(&router, 0).await;
+    // The router goes on to connect, and finds somebody else.
+    let second = named("second");
+    second.bind(&at).await.unwrap();
+    second.send("news").await.unwrap();
+    eventually(|| router.stats().queued_in == 2).await;
+    let mut received = BTreeSet::new();
+    for _ in 0..2 {
+        let (from, message) = within(router.recv_from()).await.unwrap();
+        received.insert((from.as_bytes().to_vec(), message.first().to_vec()));
+    }
+    let sent = [("first", "unread"), ("second", "news")];
+    assert_eq!(
+        received,
+        sent.map(|(who, what)| (who.into(), what.into())).into()
+    );
 }
 
 async fn r12_a_probe_makes_a_router_known(over: Transport) {

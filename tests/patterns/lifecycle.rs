@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use jackstay::zmtp::{HandshakeError, Metadata, Version};
 use jackstay::{
-    BindError, ConnectError, DealerSocket, DisconnectError, Endpoint, EventKind, Identity, Monitor,
-    PairSocket, PeerAddress, PubSocket, PullSocket, PushSocket, Reconnect, RepSocket, ReqSocket,
-    RouterSocket, SocketType, StopReconnect, SubSocket, XPubSocket,
+    BindError, ClosedError, ConnectError, DealerSocket, DisconnectError, Endpoint, EventKind,
+    Identity, Monitor, PairSocket, PeerAddress, PubSocket, PullSocket, PushSocket, Reconnect,
+    RepSocket, ReqSocket, RouterSocket, SocketType, StopReconnect, SubSocket, XPubSocket,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -27,6 +27,7 @@ for_each_transport! {
     n5_types_that_do_not_match_are_told_and_nobody_else_notices,
     peers_are_known_by_what_they_announce,
     close_may_be_called_twice,
+    nobody_waits_for_peers_of_a_closed_socket,
     a_socket_is_dropped_without_blocking_and_its_messages_still_leave,
     a_socket_that_is_gone_leaves_nothing_behind,
 }
@@ -97,7 +98,7 @@ async fn a12_an_endpoint_can_be_bound_again(over: Transport) {
     for n in 0..3 {
         let pull = PullSocket::new();
         pull.bind(&at).await.unwrap();
-        within(push.wait_for_peers(1)).await;
+        within(push.wait_for_peers(1)).await.unwrap();
         within(push.send(numbered(n))).await.unwrap();
         assert_eq!(number_of(&within(pull.recv()).await.unwrap()), n);
         pull.unbind(&at).await.unwrap();
@@ -242,6 +243,21 @@ async fn peers_are_known_by_what_they_announce(over: Transport) {
     assert_eq!((stats.messages_received, stats.octets_received), (1, 4));
 }
 
+async fn nobody_waits_for_peers_of_a_closed_socket(over: Transport) {
+    let publisher = PubSocket::new();
+    publisher.bind(over.any()).await.unwrap();
+    let wait = async {
+        tokio::join!(
+            publisher.wait_for_peers(1),
+            publisher.wait_for_subscribers(1)
+        )
+    };
+    let (waited, closed) = tokio::join!(within(wait), publisher.close());
+    closed.unwrap();
+    assert_eq!(waited, (Err(ClosedError), Err(ClosedError)));
+    assert_eq!(within(publisher.wait_for_peers(0)).await, Err(ClosedError));
+}
+
 async fn close_may_be_called_twice(over: Transport) {
     let (pull, push) = (
         PullSocket::new(),
@@ -355,7 +371,7 @@ async fn any_stream_is_adopted_on_either_side() {
     let (near, far) = tokio::io::duplex(100);
     pull.adopt(near).unwrap();
     push.adopt(far).unwrap();
-    within(push.wait_for_peers(1)).await;
+    within(push.wait_for_peers(1)).await.unwrap();
     let sent = async {
         for n in 0..500 {
             push.send((vec![0; n], n.to_string())).await.unwrap();

@@ -120,7 +120,7 @@ async fn s1_either_side_may_bind(over: Transport) {
     let (publisher, sub) = (PubSocket::new(), SubSocket::new());
     sub.subscribe("t").unwrap();
     join(&sub, &publisher, over).await;
-    within(publisher.wait_for_subscribers(1)).await;
+    within(publisher.wait_for_subscribers(1)).await.unwrap();
     publisher.send("t1").await.unwrap();
     assert_eq!(within(sub.recv()).await.unwrap(), "t1");
 }
@@ -166,7 +166,7 @@ async fn s4_a_message_that_nobody_wants_is_gone(over: Transport) {
     join(&publisher, &sub, over).await;
     publisher.send("not subscribed").await.unwrap();
     sub.subscribe("").unwrap();
-    within(publisher.wait_for_subscribers(1)).await;
+    within(publisher.wait_for_subscribers(1)).await.unwrap();
     publisher.send("wanted").await.unwrap();
     assert_eq!(within(sub.recv()).await.unwrap(), "wanted");
     assert_eq!(publisher.stats().messages_sent, 1);
@@ -182,7 +182,7 @@ async fn s4_a_full_subscriber_alone_misses_messages_and_they_are_counted(over: T
         sub.subscribe("").unwrap();
         join_at(&publisher, sub, &at).await;
     }
-    within(publisher.wait_for_subscribers(2)).await;
+    within(publisher.wait_for_subscribers(2)).await.unwrap();
     let mut sent: usize = 0;
     while publisher.stats().dropped.full < 100 {
         assert!(sent < 100_000, "nothing is dropped");
@@ -212,7 +212,7 @@ async fn s5_pub_discards_what_subscribers_send(over: Transport) {
     xsub.send("for the publisher").await.unwrap();
     eventually(|| publisher.stats().dropped.unexpected == 1).await;
     xsub.subscribe("t").unwrap();
-    within(publisher.wait_for_subscribers(1)).await;
+    within(publisher.wait_for_subscribers(1)).await.unwrap();
     publisher.send("t").await.unwrap();
     assert_eq!(within(xsub.recv()).await.unwrap(), "t");
 }
@@ -228,7 +228,7 @@ async fn s8_with_nodrop_a_publisher_waits_for_the_slowest(over: Transport) {
         sub.subscribe("").unwrap();
         join_at(&publisher, sub, &at).await;
     }
-    within(publisher.wait_for_subscribers(2)).await;
+    within(publisher.wait_for_subscribers(2)).await.unwrap();
     let sent = async {
         for n in 0..500 {
             publisher
@@ -306,7 +306,7 @@ async fn s9_a_subscription_reaches_publishers_that_come_later(over: Transport) {
     for n in 0..5 {
         let publisher = PubSocket::new();
         join_at(&sub, &publisher, &at).await;
-        within(publisher.wait_for_subscribers(1)).await;
+        within(publisher.wait_for_subscribers(1)).await.unwrap();
         publisher.send(format!("t{n}")).await.unwrap();
         assert_eq!(within(sub.recv()).await.unwrap(), format!("t{n}").as_str());
         publisher.close().await.unwrap();
@@ -333,7 +333,7 @@ async fn s10_a_full_subscriber_stops_reading(over: Transport) {
     let sub = SubSocket::builder().recv_hwm(3).build();
     sub.subscribe("").unwrap();
     join(&publisher, &sub, over).await;
-    within(publisher.wait_for_subscribers(1)).await;
+    within(publisher.wait_for_subscribers(1)).await.unwrap();
     let body = vec![0; 1 << 20];
     // The mark at the receiver is exact; the rest waits in the system's buffers and at the sender.
     let mut sent: u64 = 0;
@@ -356,7 +356,7 @@ async fn s11_invert_matching_sends_what_was_not_subscribed(over: Transport) {
     let sub = SubSocket::builder().invert_matching(true).build();
     sub.subscribe("noise").unwrap();
     join(&publisher, &sub, over).await;
-    within(publisher.wait_for_subscribers(1)).await;
+    within(publisher.wait_for_subscribers(1)).await.unwrap();
     for text in ["noise 1", "signal 1", "noise 2", "signal 2"] {
         publisher.send(text).await.unwrap();
     }
@@ -396,7 +396,7 @@ async fn a15_two_publishers_share_a_subscriber_evenly(over: Transport) {
     });
     for publisher in &publishers {
         join_at(&sub, publisher, &at).await;
-        within(publisher.wait_for_subscribers(1)).await;
+        within(publisher.wait_for_subscribers(1)).await.unwrap();
     }
     for n in 0..100 {
         for (source, publisher) in publishers.iter().enumerate() {
@@ -423,7 +423,7 @@ async fn a17_conflate_keeps_the_last_message(over: Transport) {
     let sub = SubSocket::builder().conflate(true).build();
     sub.subscribe("").unwrap();
     join(&publisher, &sub, over).await;
-    within(publisher.wait_for_subscribers(1)).await;
+    within(publisher.wait_for_subscribers(1)).await.unwrap();
     for n in 0..50 {
         publisher.send(numbered(n)).await.unwrap();
     }
@@ -442,7 +442,7 @@ async fn every_subscriber_of_many_gets_every_message(over: Transport) {
         sub.subscribe("").unwrap();
         sub.connect(&at).unwrap();
     }
-    within(publisher.wait_for_subscribers(SUBS)).await;
+    within(publisher.wait_for_subscribers(SUBS)).await.unwrap();
     for n in 0..MESSAGES {
         publisher.send(numbered(n)).await.unwrap();
     }
@@ -460,7 +460,7 @@ async fn every_message_is_counted_once(over: Transport) {
     let sub = SubSocket::builder().recv_hwm(5).build();
     sub.subscribe("").unwrap();
     join(&publisher, &sub, over).await;
-    within(publisher.wait_for_subscribers(1)).await;
+    within(publisher.wait_for_subscribers(1)).await.unwrap();
     for _ in 0..500_u64 {
         publisher.send(vec![0; 100_000]).await.unwrap();
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use jackstay::{
-    DealerSocket, Identity, Message, OnPeerLoss, RepSocket, ReqSocket, Request, RequestError,
-    RouterSocket, TryRecvError,
+    DealerSocket, Identity, Message, OnPeerLoss, Reconnect, RepSocket, ReqSocket, Request,
+    RequestError, RouterSocket, TryRecvError,
 };
 use tokio::task::JoinSet;
 
@@ -29,6 +30,7 @@ for_each_transport! {
     r5_a_lost_peer_makes_the_request_go_to_the_next,
     r6_rep_keeps_the_envelope_and_returns_it,
     r6_a_reply_to_a_requester_that_is_gone_is_dropped_and_counted,
+    r6_a_reply_never_goes_to_whoever_took_the_place_of_the_requester,
     r6_several_requests_may_be_open_and_move_to_tasks,
     r7_a_request_without_a_delimiter_is_dropped_unseen,
     many_requesters_each_get_their_own_replies,
@@ -327,6 +329,45 @@ async fn r6_a_reply_to_a_requester_that_is_gone_is_dropped_and_counted(over: Tra
     peers(&rep, 0).await;
     request.reply("to nobody").await.unwrap();
     assert_eq!(rep.stats().dropped.unroutable, 1);
+}
+
+async fn r6_a_reply_never_goes_to_whoever_took_the_place_of_the_requester(over: Transport) {
+    let rep = RepSocket::builder()
+        .reconnect(Reconnect::default().first(Duration::from_millis(1)))
+        .build();
+    let mut first = ReqSocket::new();
+    let at = first.bind(over.fixed()).await.unwrap();
+    rep.connect(&at).unwrap();
+    // One request is read before its requester goes, one is not.
+    let (old, mut unread) = {
+        let mut asking = pin!(first.request("old"));
+        let old = tokio::select! {
+            _ = &mut asking => unreachable!("nobody replies"),
+            request = within(rep.accept()) => request.unwrap(),
+        };
+        (old, ReqSocket::new())
+    };
+    let other = unread.bind(over.any()).await.unwrap();
+    join_at(&unread, &rep, &other).await;
+    assert!(polled_once(unread.request("unread")).await.is_none());
+    eventually(|| rep.stats().messages_received == 2).await;
+    first.close().await.ok();
+    unread.close().await.ok();
+    peers(&rep, 0).await;
+    let mut second = ReqSocket::new();
+    second.bind(&at).await.unwrap();
+    within(second.wait_for_peers(1)).await.unwrap();
+    let serve = async {
+        old.reply("for the first").await.unwrap();
+        for _ in 0..2 {
+            let request = within(rep.accept()).await.unwrap();
+            let reply = format!("for the {}", request.first().escape_ascii());
+            request.reply(reply).await.unwrap();
+        }
+    };
+    let (reply, ()) = tokio::join!(within(second.request("new")), serve);
+    assert_eq!(reply.unwrap(), "for the new");
+    assert_eq!(rep.stats().dropped.unroutable, 2);
 }
 
 async fn r6_several_requests_may_be_open_and_move_to_tasks(over: Transport) {

@@ -206,8 +206,8 @@ pub async fn join_at<A: Pattern, B: Pattern>(
 ) {
     let (before, behind) = (bound.peers().len(), connected.peers().len());
     connected.connect(at).expect("a good endpoint");
-    within(bound.wait_for_peers(before + 1)).await;
-    within(connected.wait_for_peers(behind + 1)).await;
+    within(bound.wait_for_peers(before + 1)).await.unwrap();
+    within(connected.wait_for_peers(behind + 1)).await.unwrap();
 }
 
 /// Waits until `socket` has exactly `n` peers.

@@ -87,7 +87,7 @@ impl Contender for Jackstay {
         seated(&self.0, Seat::Task, async move {
             let socket = PubSocket::builder().on_full(OnFull::Wait).build();
             bound.at(socket.bind(at).await?);
-            socket.wait_for_subscribers(subscribers).await;
+            socket.wait_for_subscribers(subscribers).await.unwrap();
             loop {
                 socket
                     .send(Message::copy_from_slice(letters.next()))
