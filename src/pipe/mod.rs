@@ -8,6 +8,7 @@
 //! is (inproc), and any of them while a ready list's is. Never the other way round.
 
 mod batch;
+pub(crate) mod buffers;
 mod inbox;
 mod outbox;
 mod ready;
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use self::batch::Writing;
-pub(crate) use self::inbox::{Freed, Inbox};
+pub(crate) use self::inbox::{Arrival, Inbox, Load};
 pub(crate) use self::outbox::{FarSocket, Life, Outbox, Push, Take};
 pub(crate) use self::ready::{ReadyList, Wake};
 

@@ -225,7 +225,7 @@ async fn shake_hands(
         let written = write_all(stream, handshake.output()).await;
         written.map_err(|_| HandshakeError::Closed)?;
         read.reserve(FIRST_READ);
-        match poll_fn(|cx| stream.poll_read(cx, read)).await {
+        match poll_fn(|cx| stream.poll_read(cx, read, usize::MAX)).await {
             Ok(0) | Err(_) => return Err(HandshakeError::Closed),
             Ok(_) => {}
         }
@@ -260,7 +260,7 @@ async fn good_bye(stream: &Stream) -> io::Result<()> {
     poll_fn(|cx| stream.poll_flush(cx)).await?;
     poll_fn(|cx| stream.poll_shutdown(cx)).await?;
     let mut discarded = BytesMut::with_capacity(FIRST_READ);
-    while poll_fn(|cx| stream.poll_read(cx, &mut discarded)).await? > 0 {
+    while poll_fn(|cx| stream.poll_read(cx, &mut discarded, usize::MAX)).await? > 0 {
         discarded.clear();
     }
     Ok(())
