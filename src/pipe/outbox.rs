@@ -684,6 +684,6 @@ impl Wire {
 }
 
 /// A queue of so many octets is written by its sender rather than left to grow.
-const LONG: usize = 64 << 10;
+const LONG: usize = 256 << 10;
 /// The most pieces of one write from a sender's task.
 const SLICES: usize = 16;
