@@ -431,7 +431,6 @@ impl Owner for Core {
             Policy::FanOut(fan_out) => fan_out.remove(pipe, |_| {}),
             Policy::None | Policy::ByPeer(_) => {}
         }
-        let mut state = lock(&self.state);
         let lingered = self.is_closed();
         let left = pipe.outbox.discard(|dropped| {
             if lingered {
@@ -440,6 +439,9 @@ impl Owner for Core {
                 &mut dropped.peer_gone
             }
         });
+        // From here on an in-process sender writes nothing more into the inbox, and what it holds can be counted.
+        pipe.outbox.cut();
+        let mut state = lock(&self.state);
         if lingered {
             pipe.inbox.discard(|dropped| &mut dropped.unread);
         }
@@ -453,7 +455,6 @@ impl Owner for Core {
         }
         state.assigned.remove(&pipe.id);
         drop(state);
-        pipe.outbox.cut();
         if let Some(peer) = joined {
             // A wire's session reports this itself.
             let event = Event::new(
