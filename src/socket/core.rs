@@ -358,9 +358,11 @@ impl Owner for Core {
                 .for_each(|topic| pipe.outbox.push_subscription(true, topic));
         }
         // Whoever waits for peers can reach this one from here on.
-        if pipe.set_connected(info) {
-            self.connected.send_modify(|connected| *connected += 1);
-        }
+        self.connected.send_if_modified(|connected| {
+            let came = pipe.set_connected(info);
+            *connected += usize::from(came);
+            came
+        });
         if let Some(welcome) = &self.options.welcome {
             pipe.outbox.push_aside(welcome);
         }
@@ -384,10 +386,15 @@ impl Owner for Core {
             // A5: nothing more is queued for it.
             pipe.outbox.end(Life::Ended);
         }
-        if !pipe.set_disconnected() {
+        // Under the lock of the count: whoever ends an in-process peer may be another thread than the one that admits it.
+        let left = self.connected.send_if_modified(|connected| {
+            let left = pipe.set_disconnected();
+            *connected -= usize::from(left);
+            left
+        });
+        if !left {
             return;
         }
-        self.connected.send_modify(|connected| *connected -= 1);
         let assigned = lock(&self.state).assigned.contains_key(&pipe.id);
         if self.subscribes() {
             lock(&self.inbound)
