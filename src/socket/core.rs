@@ -578,3 +578,65 @@ impl Core {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::PeerAddress;
+    use crate::zmtp::{PeerMetadata, Version};
+
+    fn newcomer(socket_type: SocketType) -> Newcomer {
+        Newcomer {
+            endpoint: None,
+            address: PeerAddress::Inproc,
+            metadata: PeerMetadata {
+                socket_type,
+                identity: Identity::default(),
+                properties: Default::default(),
+                version: Version::V3_1,
+            },
+            accepted: true,
+        }
+    }
+
+    // Nobody drains the list of writable pipes while nobody sends.
+    #[test]
+    fn peers_that_come_and_go_at_an_idle_socket_leave_nothing_behind() {
+        use SocketType::{Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub};
+        let pairs = [
+            (Push, Pull),
+            (Dealer, Router),
+            (Req, Rep),
+            (Pair, Pair),
+            (Rep, Req),
+            (Router, Dealer),
+            (Pub, Sub),
+            (XPub, XSub),
+            (Sub, Pub),
+            (XSub, XPub),
+        ];
+        for (ours, theirs) in pairs {
+            let core = Core::new(ours, Options::default());
+            for _ in 0..3 {
+                let pipe = core.admit(None, newcomer(theirs)).unwrap();
+                let gone = Arc::downgrade(&pipe);
+                core.ended(&pipe);
+                drop(pipe);
+                assert!(gone.upgrade().is_none(), "{ours:?} holds it");
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_socket_keeps_no_pipe_that_becomes_readable_or_writable() {
+        let core = Core::new(SocketType::Dealer, Options::default());
+        let pipe = core.admit(None, newcomer(SocketType::Router)).unwrap();
+        core.begin_close();
+        core.ended(&pipe);
+        let gone = Arc::downgrade(&pipe);
+        pipe.inbox.append(&pipe, &mut [Message::new()].into());
+        core.pipes.writable.announce(&pipe);
+        drop(pipe);
+        assert!(gone.upgrade().is_none());
+    }
+}
