@@ -34,6 +34,7 @@ for_each_transport! {
     a11_close_delivers_what_is_queued,
     a11_disconnect_delivers_what_is_queued,
     a11_disconnect_tells_what_is_lost,
+    a11_the_longest_linger_time_delivers_what_is_queued,
     a15_four_flooding_peers_get_a_quarter_each,
     a16_messages_go_round_the_peers,
     a16_a_full_peer_does_not_hold_up_the_others,
@@ -316,6 +317,27 @@ async fn a11_disconnect_tells_what_is_lost(over: Transport) {
         panic!("{error}")
     };
     assert_eq!(undelivered.messages(), 3);
+}
+
+async fn a11_the_longest_linger_time_delivers_what_is_queued(over: Transport) {
+    for closes in [true, false] {
+        let push = PushSocket::builder().linger(Duration::MAX).build();
+        let pull = PullSocket::new();
+        let at = over.fixed();
+        push.connect(&at).unwrap();
+        push.send("queued").await.unwrap();
+        let ended = async {
+            match closes {
+                true => push.close().await.unwrap(),
+                false => push.disconnect(&at).await.unwrap(),
+            }
+        };
+        let received = async {
+            pull.bind(&at).await.unwrap();
+            assert_eq!(pull.recv().await.unwrap(), "queued");
+        };
+        within(async { tokio::join!(ended, received) }).await;
+    }
 }
 
 async fn a15_four_flooding_peers_get_a_quarter_each(over: Transport) {
