@@ -581,6 +581,11 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
+    use std::hint::spin_loop;
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::super::ReqSocket;
     use super::*;
     use crate::transport::PeerAddress;
     use crate::zmtp::{PeerMetadata, Version};
@@ -638,5 +643,52 @@ mod tests {
         core.pipes.writable.announce(&pipe);
         drop(pipe);
         assert!(gone.upgrade().is_none());
+    }
+
+    /// Renews the pipe of an abandoned request while `end` runs; neither may leave a pipe that goes on.
+    fn renewed_while(end: impl Fn(&ReqSocket, &Endpoint)) {
+        let endpoint: Endpoint = "tcp://127.0.0.1:1".parse().unwrap();
+        for n in 0..2_000 {
+            let socket = ReqSocket::new();
+            let core = &socket.core;
+            let old = core.connecting_pipe(&endpoint);
+            let dialing = Arc::new(Dialing {
+                endpoint: endpoint.clone(),
+                identity: None,
+                pipe: watch::Sender::new(old.clone()),
+                finished: watch::Sender::new(false),
+            });
+            lock(&core.state).dialing.push(dialing.clone());
+            old.retire();
+            let start = Barrier::new(2);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    start.wait();
+                    core.renew(&dialing, &old);
+                    // Whoever disconnects waits for it.
+                    dialing.finished.send_replace(true);
+                });
+                start.wait();
+                // A little later each time.
+                (0..n % 50).for_each(|_| spin_loop());
+                end(&socket, &endpoint);
+            });
+            assert!(!dialing.pipe.borrow().outbox.is_open());
+        }
+    }
+
+    #[test]
+    fn a_pipe_that_is_renewed_while_its_socket_closes_is_ended() {
+        renewed_while(|socket, _| socket.core.begin_close());
+    }
+
+    #[test]
+    fn a_pipe_that_is_renewed_while_its_endpoint_is_disconnected_is_ended() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        renewed_while(|socket, endpoint| {
+            runtime.block_on(socket.disconnect(endpoint)).unwrap();
+        });
     }
 }

@@ -430,8 +430,8 @@ async fn an_abandoned_request_does_not_hold_up_the_end_of_its_connection(over: T
         req.connect(&at).unwrap();
         let request = abandoned(&mut req, &rep).await;
         // A little later each time.
-        for _ in 0..n % 10 {
-            tokio::task::yield_now().await;
+        for _ in 0..n * 25 {
+            std::hint::spin_loop();
         }
         if n % 2 == 0 {
             within(req.disconnect(&at)).await.unwrap();
