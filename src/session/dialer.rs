@@ -28,6 +28,14 @@ pub(crate) struct Dialing {
     pub finished: watch::Sender<bool>,
 }
 
+impl Dialing {
+    /// There is no point in trying again, and the pipe is ended. Whoever is told may connect again at once.
+    pub fn gave_up(&self, owner: &Arc<dyn Owner>) {
+        self.finished.send_replace(true);
+        owner.report(Event::new(Some(&self.endpoint), EventKind::GaveUp));
+    }
+}
+
 /// Keeps `dialing` connected until its pipe is ended or there is no point in trying.
 pub(crate) fn dial(owner: Arc<dyn Owner>, dialing: Arc<Dialing>) -> impl Future<Output = ()> {
     // Made now: a runtime may drop this task before it ever runs.
@@ -36,8 +44,11 @@ pub(crate) fn dial(owner: Arc<dyn Owner>, dialing: Arc<Dialing>) -> impl Future<
         let Dialer { owner, dialing } = &dialer;
         loop {
             let pipe = dialing.pipe.borrow().clone();
-            keep_connected(owner, dialing, &pipe).await;
+            let gave_up = keep_connected(owner, dialing, &pipe).await;
             if !dialer.renew(&pipe) {
+                if gave_up {
+                    dialing.gave_up(owner);
+                }
                 return;
             }
         }
@@ -66,7 +77,8 @@ impl Drop for Dialer {
     }
 }
 
-async fn keep_connected(owner: &Arc<dyn Owner>, dialing: &Dialing, pipe: &Arc<Pipe>) {
+/// `true` if there is no point in trying again, `false` if the pipe was ended.
+async fn keep_connected(owner: &Arc<dyn Owner>, dialing: &Dialing, pipe: &Arc<Pipe>) -> bool {
     let endpoint = Some(&dialing.endpoint);
     let options = owner.options();
     let connect_options = ConnectOptions {
@@ -85,7 +97,7 @@ async fn keep_connected(owner: &Arc<dyn Owner>, dialing: &Dialing, pipe: &Arc<Pi
         };
         let session = tokio::select! {
             session = attempt => session,
-            () = given_up(pipe) => return,
+            () = given_up(pipe) => return false,
         };
         let give_up = match session {
             Ok(session) => {
@@ -96,7 +108,7 @@ async fn keep_connected(owner: &Arc<dyn Owner>, dialing: &Dialing, pipe: &Arc<Pi
                     backoff.reset();
                 }
                 match served {
-                    Served::Local => return,
+                    Served::Local => return false,
                     Served::Lost => stop == StopReconnect::AfterLoss,
                 }
             }
@@ -117,14 +129,13 @@ async fn keep_connected(owner: &Arc<dyn Owner>, dialing: &Dialing, pipe: &Arc<Pi
             Err(Failed::Handshake(NotServed::Refused)) => stop == StopReconnect::HandshakeFailed,
         };
         if give_up {
-            owner.report(Event::new(endpoint, EventKind::GaveUp));
-            return;
+            return true;
         }
         let delay = backoff.delay();
         owner.report(Event::new(endpoint, EventKind::Retrying(delay)));
         tokio::select! {
             () = sleep(delay) => {}
-            () = given_up(pipe) => return,
+            () = given_up(pipe) => return false,
         }
     }
 }
