@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 use futures_sink::Sink;
 use jackstay::{
-    Endpoint, EventKind, Message, PullSocket, PushSocket, SendError, TryRecvError, TrySendError,
+    Endpoint, EventKind, Message, PubSocket, PullSocket, PushSocket, SendError, TryRecvError,
+    TrySendError,
 };
 use tokio::task::JoinSet;
 
@@ -338,6 +339,19 @@ async fn a11_the_longest_linger_time_delivers_what_is_queued(over: Transport) {
         };
         within(async { tokio::join!(ended, received) }).await;
     }
+}
+
+// Without a wire, a name that belongs to another type is given up.
+#[tokio::test]
+async fn a11_close_does_not_wait_for_a_peer_that_was_given_up() {
+    let push = PushSocket::builder().linger_forever().build();
+    let at = Transport::Inproc.fixed();
+    push.connect(&at).unwrap();
+    push.send("for a PULL").await.unwrap();
+    let publisher = PubSocket::new();
+    let bound = async { publisher.bind(&at).await.unwrap() };
+    let (closed, _) = within(async { tokio::join!(push.close(), bound) }).await;
+    assert_eq!(closed.unwrap_err().messages(), 1);
 }
 
 async fn a15_four_flooding_peers_get_a_quarter_each(over: Transport) {
