@@ -28,6 +28,14 @@ pub(crate) struct Dialing {
     pub finished: watch::Sender<bool>,
 }
 
+impl Dialing {
+    /// There is no point in trying again, and the pipe is ended. Whoever is told may connect again at once.
+    pub fn gave_up(&self, owner: &Arc<dyn Owner>) {
+        self.finished.send_replace(true);
+        owner.report(Event::new(Some(&self.endpoint), EventKind::GaveUp));
+    }
+}
+
 /// Keeps `dialing` connected until its pipe is ended or there is no point in trying.
 pub(crate) fn dial(owner: Arc<dyn Owner>, dialing: Arc<Dialing>) -> impl Future<Output = ()> {
     // Made now: a runtime may drop this task before it ever runs.
@@ -72,8 +80,8 @@ impl Dialer {
                 Next::Renew => continue,
                 Next::Done => return,
                 Next::GiveUp => {
-                    owner.report(Event::new(Some(&dialing.endpoint), EventKind::GaveUp));
-                    return;
+                    owner.ended(&dialing.pipe.borrow().clone());
+                    return dialing.gave_up(owner);
                 }
             }
             let delay = backoff.delay();

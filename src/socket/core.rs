@@ -396,9 +396,11 @@ impl Owner for Core {
                 .for_each(|topic| pipe.outbox.push_subscription(true, topic));
         }
         // Whoever waits for peers can reach this one from here on.
-        if pipe.set_connected(info) {
-            self.connected.send_modify(|connected| *connected += 1);
-        }
+        self.connected.send_if_modified(|connected| {
+            let came = pipe.set_connected(info);
+            *connected += usize::from(came);
+            came
+        });
         if let Some(welcome) = &self.options.welcome {
             pipe.outbox.push_aside(welcome);
         }
@@ -422,10 +424,15 @@ impl Owner for Core {
             // A5: nothing more is queued for it.
             pipe.outbox.end(Life::Ended);
         }
-        if !pipe.set_disconnected() {
+        // Under the lock of the count: whoever ends an in-process peer may be another thread than the one that admits it.
+        let left = self.connected.send_if_modified(|connected| {
+            let left = pipe.set_disconnected();
+            *connected -= usize::from(left);
+            left
+        });
+        if !left {
             return;
         }
-        self.connected.send_modify(|connected| *connected -= 1);
         let assigned = lock(&self.state).assigned.contains_key(&pipe.id);
         if self.subscribes() {
             lock(&self.inbound)
@@ -472,7 +479,6 @@ impl Owner for Core {
             Policy::FanOut(fan_out) => fan_out.remove(pipe, |_| {}),
             Policy::None | Policy::ByPeer(_) => {}
         }
-        let mut state = lock(&self.state);
         let lingered = self.is_closed();
         let left = pipe.outbox.discard(|dropped| {
             if lingered {
@@ -481,6 +487,9 @@ impl Owner for Core {
                 &mut dropped.peer_gone
             }
         });
+        // From here on an in-process sender writes nothing more into the inbox, and what it holds can be counted.
+        pipe.outbox.cut();
+        let mut state = lock(&self.state);
         if lingered {
             pipe.inbox.discard(|dropped| &mut dropped.unread);
         }
@@ -494,7 +503,6 @@ impl Owner for Core {
         }
         state.assigned.remove(&pipe.id);
         drop(state);
-        pipe.outbox.cut();
         if let Some(peer) = joined {
             // A wire's session reports this itself.
             let event = Event::new(
@@ -608,5 +616,119 @@ impl Core {
                     .map(|dialing| dialing.endpoint.clone()),
             )
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hint::spin_loop;
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::super::ReqSocket;
+    use super::*;
+    use crate::transport::PeerAddress;
+    use crate::zmtp::{PeerMetadata, Version};
+
+    fn newcomer(socket_type: SocketType) -> Newcomer {
+        Newcomer {
+            endpoint: None,
+            address: PeerAddress::Inproc,
+            metadata: PeerMetadata {
+                socket_type,
+                identity: Identity::default(),
+                properties: Default::default(),
+                version: Version::V3_1,
+            },
+            accepted: true,
+        }
+    }
+
+    // Nobody drains the list of writable pipes while nobody sends.
+    #[test]
+    fn peers_that_come_and_go_at_an_idle_socket_leave_nothing_behind() {
+        use SocketType::{Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub};
+        let pairs = [
+            (Push, Pull),
+            (Dealer, Router),
+            (Req, Rep),
+            (Pair, Pair),
+            (Rep, Req),
+            (Router, Dealer),
+            (Pub, Sub),
+            (XPub, XSub),
+            (Sub, Pub),
+            (XSub, XPub),
+        ];
+        for (ours, theirs) in pairs {
+            let core = Core::new(ours, Options::default());
+            for _ in 0..3 {
+                let pipe = core.admit(None, newcomer(theirs)).unwrap();
+                let gone = Arc::downgrade(&pipe);
+                core.ended(&pipe);
+                drop(pipe);
+                assert!(gone.upgrade().is_none(), "{ours:?} holds it");
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_socket_keeps_no_pipe_that_becomes_readable_or_writable() {
+        let core = Core::new(SocketType::Dealer, Options::default());
+        let pipe = core.admit(None, newcomer(SocketType::Router)).unwrap();
+        core.begin_close();
+        core.ended(&pipe);
+        let gone = Arc::downgrade(&pipe);
+        pipe.inbox.push(&pipe, Message::new());
+        core.pipes.writable.announce(&pipe);
+        drop(pipe);
+        assert!(gone.upgrade().is_none());
+    }
+
+    /// Renews the pipe of an abandoned request while `end` runs; neither may leave a pipe that goes on.
+    fn renewed_while(end: impl Fn(&ReqSocket, &Endpoint)) {
+        let endpoint: Endpoint = "tcp://127.0.0.1:1".parse().unwrap();
+        for n in 0..2_000 {
+            let socket = ReqSocket::new();
+            let core = &socket.core;
+            let old = core.connecting_pipe(&endpoint);
+            let dialing = Arc::new(Dialing {
+                endpoint: endpoint.clone(),
+                identity: None,
+                pipe: watch::Sender::new(old.clone()),
+                finished: watch::Sender::new(false),
+            });
+            lock(&core.state).dialing.push(dialing.clone());
+            old.retire();
+            let start = Barrier::new(2);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    start.wait();
+                    core.renew(&dialing, &old);
+                    // Whoever disconnects waits for it.
+                    dialing.finished.send_replace(true);
+                });
+                start.wait();
+                // A little later each time.
+                (0..n % 50).for_each(|_| spin_loop());
+                end(&socket, &endpoint);
+            });
+            assert!(!dialing.pipe.borrow().outbox.is_open());
+        }
+    }
+
+    #[test]
+    fn a_pipe_that_is_renewed_while_its_socket_closes_is_ended() {
+        renewed_while(|socket, _| socket.core.begin_close());
+    }
+
+    #[test]
+    fn a_pipe_that_is_renewed_while_its_endpoint_is_disconnected_is_ended() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        renewed_while(|socket, endpoint| {
+            runtime.block_on(socket.disconnect(endpoint)).unwrap();
+        });
     }
 }

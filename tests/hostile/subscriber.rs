@@ -156,3 +156,27 @@ async fn s5_a_subscriber_that_floods_a_publisher_with_messages_is_not_heard() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn s5_a_subscriber_that_floods_a_publisher_that_does_not_listen_is_held_to_the_mark() {
+    whole(async {
+        let xpub = XPubSocket::builder().recv_hwm(10).build();
+        let at = xpub.bind("tcp://127.0.0.1:0").await.unwrap();
+        let mut raw = Raw::shake_hands(&at, "XSUB").await;
+        for _ in 0..100 {
+            raw.write(&frame(0, b"noise").repeat(100)).await;
+        }
+        // A subscription is heard all the same, and the connection stays.
+        raw.write(&command("SUBSCRIBE", b"t")).await;
+        within(xpub.wait_for_subscribers(1)).await.unwrap();
+        xpub.send("t").await.unwrap();
+        assert_eq!(raw.read_frame().await, (0, b"t".to_vec()));
+        let stats = xpub.stats();
+        assert_eq!((stats.queued_in, stats.dropped.unread), (11, 9_990));
+        for _ in 0..10 {
+            assert_eq!(within(xpub.recv()).await.unwrap(), "noise");
+        }
+        assert_eq!(within(xpub.recv()).await.unwrap(), "\x01t");
+    })
+    .await;
+}

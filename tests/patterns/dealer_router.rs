@@ -23,6 +23,7 @@ for_each_transport! {
     r9_mandatory_tells_of_a_full_peer_or_waits_for_it,
     r10_peers_without_an_identity_get_one_each,
     r11_the_second_peer_with_an_identity_is_refused,
+    r11_whoever_is_refused_by_a_connecting_router_knows_no_peer,
     r11_the_identity_is_handed_over,
     r11_an_identity_is_free_again_when_its_peer_is_gone,
     a5_what_a_replaced_peer_sent_keeps_its_name,
@@ -254,6 +255,25 @@ async fn r11_the_second_peer_with_an_identity_is_refused(over: Transport) {
     assert_eq!(within(first.recv()).await.unwrap(), "for the first");
     first.close().await.unwrap();
     second.send("at last").await.unwrap();
+    let (from, message) = within(router.recv_from()).await.unwrap();
+    assert_eq!((from, message), (name("same"), "at last".into()));
+}
+
+async fn r11_whoever_is_refused_by_a_connecting_router_knows_no_peer(over: Transport) {
+    let quick = Reconnect::default()
+        .first(Duration::from_millis(1))
+        .max(Duration::from_millis(5));
+    let router = RouterSocket::builder().reconnect(quick).build();
+    let (first, second) = (named("same"), named("same"));
+    join(&first, &router, over).await;
+    let at = second.bind(over.any()).await.unwrap();
+    let mut events = router.monitor();
+    router.connect(&at).unwrap();
+    event(&mut events, |kind| matches!(kind, EventKind::Retrying(_))).await;
+    peers(&second, 0).await;
+    first.close().await.unwrap();
+    within(second.wait_for_peers(1)).await.unwrap();
+    within(second.send("at last")).await.unwrap();
     let (from, message) = within(router.recv_from()).await.unwrap();
     assert_eq!((from, message), (name("same"), "at last".into()));
 }

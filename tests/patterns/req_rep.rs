@@ -1,9 +1,7 @@
 //! REQ and REP: turn-taking, envelopes, and what becomes of a request whose peer or asker is lost.
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use jackstay::{
@@ -14,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::support::{
     Transport, eventually, for_each_transport, for_each_wire, join, join_at, numbered, peers,
-    within,
+    poll_once, within,
 };
 
 for_each_transport! {
@@ -35,20 +33,12 @@ for_each_transport! {
     r7_a_request_without_a_delimiter_is_dropped_unseen,
     many_requesters_each_get_their_own_replies,
     a_closed_socket_gives_the_request_back,
+    an_abandoned_request_does_not_hold_up_the_end_of_its_connection,
 }
 
 for_each_wire! {
     r4_a_request_that_was_not_yet_sent_is_taken_back,
-}
-
-/// Polls `future` once and drops it.
-async fn polled_once<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
+    r4_a_request_that_was_not_yet_sent_gives_its_place_back,
 }
 
 /// Lets `req` ask and `rep` accept, and then abandons the request.
@@ -247,7 +237,8 @@ async fn r4_a_request_that_was_not_yet_sent_is_taken_back(over: Transport) {
     let at = over.fixed();
     req.connect(&at).unwrap();
     for _ in 0..5 {
-        assert_eq!(polled_once(req.request("abandoned")).await, None);
+        let mut request = pin!(req.request("abandoned"));
+        assert!(poll_once(&mut request).await.is_pending());
     }
     rep.bind(&at).await.unwrap();
     let replied = async {
@@ -257,6 +248,20 @@ async fn r4_a_request_that_was_not_yet_sent_is_taken_back(over: Transport) {
     };
     let (reply, ()) =
         within(async { tokio::join!(req.request("the first to be seen"), replied) }).await;
+    assert_eq!(reply.unwrap(), "right");
+}
+
+async fn r4_a_request_that_was_not_yet_sent_gives_its_place_back(over: Transport) {
+    let (mut req, rep) = (ReqSocket::builder().send_hwm(1).build(), RepSocket::new());
+    let at = over.fixed();
+    req.connect(&at).unwrap();
+    for _ in 0..5 {
+        let mut request = pin!(req.request("abandoned"));
+        assert!(poll_once(&mut request).await.is_pending());
+    }
+    rep.bind(&at).await.unwrap();
+    let replied = async { rep.accept().await.unwrap().reply("right").await.unwrap() };
+    let (reply, ()) = within(async { tokio::join!(req.request("?"), replied) }).await;
     assert_eq!(reply.unwrap(), "right");
 }
 
@@ -349,7 +354,11 @@ async fn r6_a_reply_never_goes_to_whoever_took_the_place_of_the_requester(over: 
     };
     let other = unread.bind(over.any()).await.unwrap();
     join_at(&unread, &rep, &other).await;
-    assert!(polled_once(unread.request("unread")).await.is_none());
+    assert!(
+        poll_once(&mut pin!(unread.request("unread")))
+            .await
+            .is_pending()
+    );
     eventually(|| rep.stats().messages_received == 2).await;
     first.close().await.ok();
     unread.close().await.ok();
@@ -455,4 +464,27 @@ async fn a_closed_socket_gives_the_request_back(over: Transport) {
     rep.close().await.unwrap();
     assert_eq!(request.reply("too late").await.unwrap_err().0, "too late");
     assert!(rep.accept().await.is_err());
+}
+
+// The connection is made anew after an abandoned request, but not when the endpoint is given up in that moment.
+async fn an_abandoned_request_does_not_hold_up_the_end_of_its_connection(over: Transport) {
+    let rep = RepSocket::new();
+    let at = rep.bind(over.any()).await.unwrap();
+    for n in 0..100 {
+        let mut req = ReqSocket::new();
+        req.connect(&at).unwrap();
+        let request = abandoned(&mut req, &rep).await;
+        // A little later each time.
+        for _ in 0..n * 25 {
+            std::hint::spin_loop();
+        }
+        if n % 2 == 0 {
+            within(req.disconnect(&at)).await.unwrap();
+            assert_eq!(req.peers().len(), 0);
+        }
+        within(req.close()).await.unwrap();
+        assert_eq!(req.peers().len(), 0);
+        drop(request);
+        peers(&rep, 0).await;
+    }
 }

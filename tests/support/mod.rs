@@ -9,9 +9,11 @@
 pub mod raw;
 pub mod relay;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::Location;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use jackstay::pattern::Pattern;
@@ -143,6 +145,11 @@ pub fn within<F: Future>(step: F) -> impl Future<Output = F::Output> {
             Err(_) => panic!("nothing happened within {LIMIT:?} at {caller}"),
         }
     }
+}
+
+/// Polls `future` once: it has begun, and waits if it is pending.
+pub async fn poll_once<F: Future>(future: &mut Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
 /// Waits until `check` holds, for what no event announces.
