@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 use futures_sink::Sink;
 use jackstay::{
-    Endpoint, EventKind, Message, PubSocket, PullSocket, PushSocket, SendError, TryRecvError,
-    TrySendError,
+    Endpoint, EventKind, Message, PeerInfo, PubSocket, PullSocket, PushSocket, SendError,
+    TryRecvError, TrySendError,
 };
 use tokio::task::JoinSet;
 
@@ -371,7 +371,16 @@ async fn a15_four_flooding_peers_get_a_quarter_each(over: Transport) {
             }
         });
     }
-    eventually(|| pull.stats().queued_in >= 4 * MARK).await;
+    // All of them have a full queue.
+    eventually(|| {
+        let peers = pull.peers();
+        let floods = |peer: &PeerInfo| {
+            let stats = pull.peer_stats(peer.id());
+            stats.is_some_and(|stats| stats.queued_in >= MARK)
+        };
+        peers.len() == 4 && peers.iter().all(floods)
+    })
+    .await;
     let mut shares = [0; 4];
     for _ in 0..2 * MARK {
         shares[number_of(&within(pull.recv()).await.unwrap())] += 1;
