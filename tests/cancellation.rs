@@ -90,16 +90,15 @@ async fn send_slowly(push: PushSocket, count: usize) -> PushSocket {
 
 const COUNT: usize = 2_000;
 
-async fn recv(over: Transport) {
-    let (push, pull) = (PushSocket::new(), PullSocket::builder().recv_hwm(7).build());
-    join(&pull, &push, over).await;
-    let sender = tokio::spawn(send_slowly(push, COUNT));
+/// Makes `call` until it gave `COUNT` results, each time dropping it after another poll. They say their numbers, by
+/// `number`.
+async fn each_dropped<T>(call: impl AsyncFn() -> T, number: impl Fn(T) -> usize) {
     let mut expected = 0;
     let mut round = 0;
     within(async {
         while expected < COUNT {
-            if let Some(message) = dropped_after(polls(round).await, pull.recv()).await {
-                assert_eq!(number_of(&message.unwrap()), expected);
+            if let Some(result) = dropped_after(polls(round).await, call()).await {
+                assert_eq!(number(result), expected);
                 expected += 1;
             }
             round += 1;
@@ -108,6 +107,13 @@ async fn recv(over: Transport) {
     })
     .await;
     assert!(round > COUNT, "nothing was dropped");
+}
+
+async fn recv(over: Transport) {
+    let (push, pull) = (PushSocket::new(), PullSocket::builder().recv_hwm(7).build());
+    join(&pull, &push, over).await;
+    let sender = tokio::spawn(send_slowly(push, COUNT));
+    each_dropped(|| pull.recv(), |received| number_of(&received.unwrap())).await;
     within(sender).await.unwrap();
 }
 
@@ -124,21 +130,14 @@ async fn recv_from(over: Transport) {
         }
         dealer
     });
-    let mut expected = 0;
-    let mut round = 0;
-    within(async {
-        while expected < COUNT {
-            if let Some(received) = dropped_after(polls(round).await, router.recv_from()).await {
-                assert_eq!(
-                    received.unwrap().1,
-                    Message::from(("part", expected.to_string()))
-                );
-                expected += 1;
-            }
-            round += 1;
-            yield_now().await;
-        }
-    })
+    each_dropped(
+        || router.recv_from(),
+        |received| {
+            let (_, message) = received.unwrap();
+            assert_eq!((message.len(), &message[0]), (2, &b"part"[..]));
+            number_of(&message)
+        },
+    )
     .await;
     within(sender).await.unwrap();
 }
@@ -153,21 +152,15 @@ async fn recv_subscription(over: Transport) {
         }
         sub
     });
-    let mut expected = 0;
-    let mut round = 0;
-    within(async {
-        while expected < COUNT {
-            if let Some(event) = dropped_after(polls(round).await, xpub.recv_subscription()).await {
-                let Ok(Subscription::Subscribe(_, topic)) = event else {
-                    panic!("{event:?}")
-                };
-                assert_eq!(topic, expected.to_string().as_bytes());
-                expected += 1;
-            }
-            round += 1;
-            yield_now().await;
-        }
-    })
+    each_dropped(
+        || xpub.recv_subscription(),
+        |event| {
+            let Ok(Subscription::Subscribe(_, topic)) = event else {
+                panic!("{event:?}")
+            };
+            number_of(&topic.into())
+        },
+    )
     .await;
     within(subscriber).await.unwrap();
 }

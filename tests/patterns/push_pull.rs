@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 use futures_sink::Sink;
 use jackstay::{
-    Endpoint, EventKind, Message, PubSocket, PullSocket, PushSocket, SendError, TryRecvError,
-    TrySendError,
+    Endpoint, EventKind, Message, PeerInfo, PubSocket, PullSocket, PushSocket, SendError,
+    TryRecvError, TrySendError,
 };
 use tokio::task::JoinSet;
 
@@ -359,10 +359,10 @@ async fn a15_four_flooding_peers_get_a_quarter_each(over: Transport) {
     let pull = PullSocket::builder().recv_hwm(MARK).build();
     let at = pull.bind(over.any()).await.unwrap();
     let pushes: Vec<_> = (0..4)
-        .map(|_| Arc::new(PushSocket::builder().send_hwm(MARK).build()))
+        .map(|_| PushSocket::builder().send_hwm(MARK).build())
         .collect();
     let mut floods = JoinSet::new();
-    for (peer, push) in pushes.iter().cloned().enumerate() {
+    for (peer, push) in pushes.into_iter().enumerate() {
         push.connect(&at).unwrap();
         floods.spawn(async move {
             // The last has ten times as much to say.
@@ -371,11 +371,16 @@ async fn a15_four_flooding_peers_get_a_quarter_each(over: Transport) {
             }
         });
     }
-    let flooding = || {
-        let flooded = |push: &Arc<PushSocket>| push.stats().messages_sent >= MARK as u64;
-        pushes.iter().all(flooded) && pull.stats().queued_in >= 4 * MARK
-    };
-    eventually(flooding).await;
+    // All of them have a full queue.
+    eventually(|| {
+        let peers = pull.peers();
+        let floods = |peer: &PeerInfo| {
+            let stats = pull.peer_stats(peer.id());
+            stats.is_some_and(|stats| stats.queued_in >= MARK)
+        };
+        peers.len() == 4 && peers.iter().all(floods)
+    })
+    .await;
     let mut shares = [0; 4];
     for _ in 0..2 * MARK {
         shares[number_of(&within(pull.recv()).await.unwrap())] += 1;

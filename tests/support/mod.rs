@@ -79,26 +79,11 @@ fn free_port() -> u16 {
 macro_rules! for_each_transport {
     ($($test:ident),+ $(,)?) => {$(
         mod $test {
-            use crate::support::{Transport, whole};
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn tcp() {
-                whole(super::$test(Transport::Tcp)).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn ipc() {
-                whole(super::$test(Transport::Ipc)).await;
-            }
+            crate::support::over_each_wire!($test);
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn inproc() {
                 whole(super::$test(Transport::Inproc)).await;
-            }
-
-            #[tokio::test]
-            async fn tcp_on_one_thread() {
-                whole(super::$test(Transport::Tcp)).await;
             }
         }
     )+};
@@ -109,26 +94,34 @@ pub(crate) use for_each_transport;
 macro_rules! for_each_wire {
     ($($test:ident),+ $(,)?) => {$(
         mod $test {
-            use crate::support::{Transport, whole};
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn tcp() {
-                whole(super::$test(Transport::Tcp)).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn ipc() {
-                whole(super::$test(Transport::Ipc)).await;
-            }
-
-            #[tokio::test]
-            async fn tcp_on_one_thread() {
-                whole(super::$test(Transport::Tcp)).await;
-            }
+            crate::support::over_each_wire!($test);
         }
     )+};
 }
 pub(crate) use for_each_wire;
+
+/// The tests that both have.
+macro_rules! over_each_wire {
+    ($test:ident) => {
+        use crate::support::{Transport, whole};
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn tcp() {
+            whole(super::$test(Transport::Tcp)).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn ipc() {
+            whole(super::$test(Transport::Ipc)).await;
+        }
+
+        #[tokio::test]
+        async fn tcp_on_one_thread() {
+            whole(super::$test(Transport::Tcp)).await;
+        }
+    };
+}
+pub(crate) use over_each_wire;
 
 /// Fails the test if it hangs.
 pub async fn whole(test: impl Future<Output = ()>) {
