@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::cell::{Cell, Measure, Role};
 use crate::contender::{Bound, Contender, Entry, Play};
-use crate::tally::{Fault, Letters, Post, Score, Tally, Times, Trips, subscriptions};
+use crate::tally::{Fault, Letters, Post, Score, Tally, Times, Trips, Wishes};
 
 /// What the parent wants of this process.
 pub struct Order {
@@ -149,9 +149,9 @@ impl Stage {
                 Box::new(move |contender| contender.publish(&at, bound, letters))
             }
             Role::Subscribe => {
-                let topics = subscriptions(&cell);
+                let wishes = Wishes::of(&cell);
                 let tallies = (0..cell.receivers).map(|_| tally()).collect();
-                Box::new(move |contender| contender.subscribe(&at, topics, tallies))
+                Box::new(move |contender| contender.subscribe(&at, wishes, tallies))
             }
             Role::Deal => {
                 let (tally, letters) = (tally(), letters(0));
@@ -207,7 +207,7 @@ impl Stage {
     /// Waits for a message of each sender, as long as any come.
     fn gather(&self, faults: &Receiver<Fault>) -> Result<(), Fault> {
         let (start, wanted) = (Instant::now(), self.cell.senders as u64);
-        self.await_total(faults, wanted)?;
+        self.await_total(faults, wanted, RETRIED)?;
         let (elapsed, count) = (start.elapsed(), self.score.total());
         println!("end {} {count}", elapsed.as_nanos());
         Ok(())
@@ -227,16 +227,21 @@ impl Stage {
     /// Waits for the last letters, when the parent has told how many there are.
     fn settle(&self, faults: &Receiver<Fault>, settle: &Receiver<u64>) -> Result<(), Fault> {
         if let Ok(wanted) = settle.recv() {
-            self.await_total(faults, wanted)?;
+            self.await_total(faults, wanted, QUIET)?;
             println!("settled {}", self.score.total());
         }
         Ok(())
     }
 
     /// Waits until so many have come, or until no more have come for a while.
-    fn await_total(&self, faults: &Receiver<Fault>, wanted: u64) -> Result<(), Fault> {
+    fn await_total(
+        &self,
+        faults: &Receiver<Fault>,
+        wanted: u64,
+        quiet: Duration,
+    ) -> Result<(), Fault> {
         let (mut last, mut since) = (self.score.total(), Instant::now());
-        while last < wanted && since.elapsed() < QUIET {
+        while last < wanted && since.elapsed() < quiet {
             pass(faults, MOMENT)?;
             let now = self.score.total();
             if now != last {
@@ -291,3 +296,5 @@ const LEAST: u64 = 100;
 const MOMENT: Duration = Duration::from_micros(500);
 /// Without a message for so long, those that are missing are lost.
 const QUIET: Duration = Duration::from_secs(1);
+/// The same where a connection may have to be tried again, and the system waits 1 s, then 2 s with that.
+const RETRIED: Duration = Duration::from_secs(4);

@@ -325,7 +325,7 @@ fn order(arguments: &[String]) -> Result<Order, Fault> {
 }
 
 /// Beyond warm-up and window: for starting, connecting and settling.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(8);
 /// What of it a run usually takes.
 const OVERHEAD: Duration = Duration::from_millis(150);
 

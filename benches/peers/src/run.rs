@@ -269,9 +269,8 @@ impl Process {
             Side::Connects => (Some(1), "connects"),
             Side::Both => (None, "both"),
         };
-        // A thousand connections need more files than many systems allow at first.
         let mut command = Command::new("sh");
-        command.args(["-c", "ulimit -S -n $(ulimit -H -n); exec \"$@\"", "sh"]);
+        command.args(["-c", LIMITS, "sh"]);
         if let Some(half) = half.filter(|_| plan.apart) {
             command.args(["taskset", "--cpu-list", &processors(half)?]);
         }
@@ -388,6 +387,9 @@ fn whole(number: f64) -> Result<u64, Fault> {
     Ok(number as u64)
 }
 
+/// A thousand connections need more files than many systems allow at first. Queues without a bound need more memory
+/// than there is: they end at 16 GiB.
+const LIMITS: &str = "ulimit -S -n $(ulimit -H -n); ulimit -S -v 16777216; exec \"$@\"";
 /// More than both children ever tell, unless a library is talkative.
 const LINES: usize = 64;
 const NANOS: f64 = 1e9;

@@ -125,8 +125,14 @@ impl Letters {
         if self.post.go.load(Ordering::Acquire) {
             return None;
         }
-        if self.topics.is_some() {
-            self.sheet[..NUMBER_AT].copy_from_slice(KNOCKER);
+        if let Some(topics) = &self.topics {
+            let name = &self.sheet[..NUMBER_AT];
+            let name = if name == LAST_WISH {
+                &topics.names[0]
+            } else {
+                LAST_WISH
+            };
+            self.sheet[..NUMBER_AT].copy_from_slice(name);
         }
         Some(self.numbered(KNOCK))
     }
@@ -173,7 +179,8 @@ impl Tally {
                 if number >= *expected && letter.len() == size && look(letter) == sum =>
             {
                 if number == KNOCK {
-                    self.count.heard_a_knock.store(true, Ordering::Release);
+                    let heard = !self.has_topics || letter.starts_with(LAST_WISH);
+                    self.count.heard_a_knock.fetch_or(heard, Ordering::Release);
                     return Ok(number);
                 }
                 *expected = number + 1;
@@ -301,13 +308,30 @@ impl Times {
     }
 }
 
-/// What subscribers ask for, in this order: the topics of the cell, and the one that publishers knock with.
-pub fn subscriptions(cell: &Cell) -> Vec<Vec<u8>> {
-    match cell.pattern.topics {
-        0 => vec![Vec::new()],
-        count => {
-            let topics = (0..count).map(|topic| name(topic).to_vec());
-            topics.chain([KNOCKER.to_vec()]).collect()
+/// What a subscriber asks for.
+#[derive(Clone)]
+pub struct Wishes {
+    /// Before anything else.
+    pub at_once: Vec<Vec<u8>>,
+    /// When the first message has come. Whatever order a library tells its first subscriptions in, this one is told
+    /// after them: who gets its messages gets all.
+    pub after_the_first: Option<Vec<u8>>,
+}
+
+impl Wishes {
+    /// Those of the subscribers in `cell`.
+    pub fn of(cell: &Cell) -> Self {
+        let topics = cell.pattern.topics;
+        if topics == 0 {
+            Self {
+                at_once: vec![Vec::new()],
+                after_the_first: None,
+            }
+        } else {
+            Self {
+                at_once: (0..topics).map(|topic| name(topic).to_vec()).collect(),
+                after_the_first: Some(LAST_WISH.to_vec()),
+            }
         }
     }
 }
@@ -384,13 +408,15 @@ const HEADER: usize = NUMBER_AT + size_of::<u64>();
 const LINE: usize = 64;
 /// The number of a letter that does not count.
 const KNOCK: u64 = u64::MAX;
-const KNOCKER: &[u8; NUMBER_AT] = b"knocking";
+const LAST_WISH: &[u8; NUMBER_AT] = b"lastwish";
 /// Has no divisor in common with the number of topics.
 const STRIDE: u64 = 7919;
 const MOMENT: Duration = Duration::from_micros(50);
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::cells;
 
@@ -470,14 +496,30 @@ mod tests {
         let cell = cell("topics/tcp/64B/1-1");
         let post = Arc::default();
         let mut letters = Letters::new(&cell, 0, &post);
-        let wanted = subscriptions(&cell);
-        assert_eq!(wanted.len(), 10_001);
-        let wanted: std::collections::HashSet<_> = wanted.into_iter().collect();
+        let wanted: HashSet<_> = Wishes::of(&cell).at_once.into_iter().collect();
+        assert_eq!(wanted.len(), 10_000);
         let hits = (0..100_000)
             .filter(|_| wanted.contains(&letters.next().unwrap()[..NUMBER_AT]))
             .count();
         assert_eq!(hits, 10_000);
         assert_eq!(post.sent.load(Ordering::Relaxed), 10_000);
+    }
+
+    #[test]
+    fn with_topics_only_a_knock_on_the_last_is_heard() {
+        let cell = cell("topics/tcp/64B/1-1");
+        let (mut tally, score) = tally(&cell);
+        let mut letters = Letters::new(&cell, 0, &Arc::default());
+        let last = Wishes::of(&cell).after_the_first.unwrap();
+        for heard in [true, false, true] {
+            let knock = letters.knock().unwrap();
+            assert_eq!(knock.starts_with(&last), heard);
+            let Tally { count, .. } = &tally;
+            count.heard_a_knock.store(false, Ordering::Relaxed);
+            tally.take(knock).unwrap();
+            assert_eq!(score.all_heard_a_knock(), heard);
+        }
+        assert_eq!(score.total(), 0);
     }
 
     #[test]

@@ -6,21 +6,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
+use super::channel::Channel;
 use super::{Bound, Contender, Entry, KNOCKING, Play, locked, perform, rest, runtime};
 use crate::cell::{Cell, KIB, Measure, Seat, Transport, WINDOW};
-use crate::tally::{Fault, Letters, Tally, Trips};
+use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
     name: "floor",
     version: || format!("tokio {}", locked("tokio")),
     offers: |cell| {
-        if cell.transport == Transport::Inproc {
-            Err("there is no wire within a process")
-        } else if cell.pattern.topics > 0 {
+        if cell.pattern.topics > 0 {
             Err("no library, no filter")
         } else if cell.shared || cell.frames > 1 || cell.seat == Seat::Blocking {
             Err("the wire knows no sockets to share, no frames and no blocking calls")
@@ -29,10 +28,19 @@ pub const ENTRY: Entry = Entry {
         }
     },
     make: |cell| {
-        Ok(Box::new(Floor {
-            cell: *cell,
-            runtime: runtime(cell.seat)?,
-        }))
+        let (seat, runtime) = (cell.seat, runtime(cell.seat)?);
+        Ok(if cell.transport == Transport::Inproc {
+            Box::new(Channel {
+                runtime,
+                seat,
+                far: Mutex::default(),
+            })
+        } else {
+            Box::new(Floor {
+                cell: *cell,
+                runtime,
+            })
+        })
     },
 };
 
@@ -149,7 +157,7 @@ impl Contender for Floor {
         }])
     }
 
-    fn subscribe(&self, at: &str, _topics: Vec<Vec<u8>>, tallies: Vec<Tally>) -> Play {
+    fn subscribe(&self, at: &str, _wishes: Wishes, tallies: Vec<Tally>) -> Play {
         let chunk = self.chunk();
         let one = |mut tally: Tally| {
             let at = at.to_owned();
@@ -238,7 +246,9 @@ impl Listener {
     async fn bind(at: &str) -> Result<(Self, String), Fault> {
         match Address::parse(at)? {
             Address::Tcp(address) => {
-                let listener = TcpListener::bind(address).await?;
+                let socket = TcpSocket::new_v4()?;
+                socket.bind(address.parse()?)?;
+                let listener = socket.listen(BACKLOG)?;
                 let place = format!("tcp://{}", listener.local_addr()?);
                 Ok((Self::Tcp(listener), place))
             }
@@ -408,3 +418,5 @@ const SHORT: u8 = 0;
 const LONG: u8 = 2;
 const LONGEST_HEADER: usize = 9;
 const CHUNK: usize = 256 * KIB;
+/// Enough for all cells: who finds no place in it comes a second later.
+const BACKLOG: u32 = 4096;

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::{Bound, Contender, Entry, KNOCKING, Play, locked, only, perform, rest, runtime};
 use crate::cell::{Cell, Seat, WINDOW};
-use crate::tally::{Fault, Letters, Tally, Trips};
+use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
     name: "jackstay",
@@ -122,15 +122,19 @@ impl Contender for Jackstay {
         }])
     }
 
-    fn subscribe(&self, at: &str, topics: Vec<Vec<u8>>, tallies: Vec<Tally>) -> Play {
+    fn subscribe(&self, at: &str, wishes: Wishes, tallies: Vec<Tally>) -> Play {
         let one = |mut tally: Tally| {
-            let (at, topics) = (at.to_owned(), topics.clone());
+            let (at, wishes) = (at.to_owned(), wishes.clone());
             async move {
                 let socket = SubSocket::new();
-                topics
-                    .iter()
-                    .try_for_each(|topic| socket.subscribe(topic))?;
+                for topic in wishes.at_once {
+                    socket.subscribe(topic)?;
+                }
                 socket.connect(at)?;
+                if let Some(topic) = wishes.after_the_first {
+                    tally.take(socket.recv().await?.first())?;
+                    socket.subscribe(topic)?;
+                }
                 loop {
                     tally.take(socket.recv().await?.first())?;
                 }

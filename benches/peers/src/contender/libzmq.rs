@@ -8,7 +8,7 @@ use zmq::{Context, DONTWAIT, Error, Message, POLLIN, SNDMORE, Socket, SocketType
 
 use super::{Bound, Contender, Entry, KNOCKING, Play, TURN};
 use crate::cell::{Cell, Measure, WINDOW};
-use crate::tally::{Fault, Letters, Tally, Trips};
+use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
     name: "libzmq",
@@ -110,21 +110,28 @@ impl Contender for Libzmq {
         rest(send_all(socket, letters, 1)?)
     }
 
-    fn subscribe(&self, at: &str, topics: Vec<Vec<u8>>, mut tallies: Vec<Tally>) -> Play {
+    fn subscribe(&self, at: &str, wishes: Wishes, mut tallies: Vec<Tally>) -> Play {
         let mut sockets = Vec::new();
-        for _ in &tallies {
+        let mut message = Message::new();
+        for tally in &mut tallies {
             let socket = self.context.socket(SocketType::SUB)?;
-            topics
-                .iter()
-                .try_for_each(|topic| socket.set_subscribe(topic))?;
+            // Subscriptions above the mark would be dropped.
+            socket.set_sndhwm(0)?;
+            for topic in &wishes.at_once {
+                socket.set_subscribe(topic)?;
+            }
             socket.connect(at)?;
+            if let Some(topic) = &wishes.after_the_first {
+                socket.recv(&mut message, 0)?;
+                tally.take(&message)?;
+                socket.set_subscribe(topic)?;
+            }
             sockets.push(socket);
         }
         if tallies.len() == 1 {
             let (socket, tally) = (super::only(sockets)?, super::only(tallies)?);
             return receive_all(&socket, tally, 1);
         }
-        let mut message = Message::new();
         let mut items: Vec<_> = sockets
             .iter()
             .map(|socket| socket.as_poll_item(POLLIN))

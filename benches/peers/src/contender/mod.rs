@@ -1,5 +1,6 @@
 //! Who is measured: one file a library, and one line in [`all`].
 
+mod channel;
 mod floor;
 mod jackstay;
 mod libzmq;
@@ -18,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
 use crate::cell::{Cell, Seat};
-use crate::tally::{Fault, Letters, Tally, Trips};
+use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 /// A role plays until its process ends, or until it fails.
 pub type Play = Result<Infallible, Fault>;
@@ -52,9 +53,9 @@ pub trait Contender: Send + Sync {
         refuse(at, (bound, letters))
     }
 
-    /// Connects a socket for each tally to `at`, subscribes it in turn to all of `topics` and receives without end.
-    fn subscribe(&self, at: &str, topics: Vec<Vec<u8>>, tallies: Vec<Tally>) -> Play {
-        refuse(at, (topics, tallies))
+    /// Connects a socket for each tally to `at`, subscribes it as wished and receives without end.
+    fn subscribe(&self, at: &str, wishes: Wishes, tallies: Vec<Tally>) -> Play {
+        refuse(at, (wishes, tallies))
     }
 
     /// Connects a DEALER to `at` that asks without end, with a window of questions under way.

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{Bound, Contender, Entry, KNOCKING, Play, locked, offers_no_seats, only, rest};
 use crate::cell::{Cell, Seat, Transport, WINDOW};
-use crate::tally::{Fault, Letters, Tally, Trips};
+use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
     name: "monocoque",
@@ -139,15 +139,20 @@ impl Contender for Monocoque {
         perform(Seat::Task, [role])
     }
 
-    fn subscribe(&self, at: &str, topics: Vec<Vec<u8>>, tallies: Vec<Tally>) -> Play {
+    fn subscribe(&self, at: &str, wishes: Wishes, tallies: Vec<Tally>) -> Play {
         let one = |mut tally: Tally| {
-            let (at, topics) = (at.to_owned(), topics.clone());
+            let (at, wishes) = (at.to_owned(), wishes.clone());
             async move {
                 let mut socket = SubSocket::connect(&at).await?;
-                for topic in &topics {
+                let mut frames = Vec::new();
+                for topic in &wishes.at_once {
                     socket.subscribe(topic).await?;
                 }
-                let mut frames = Vec::new();
+                if let Some(topic) = &wishes.after_the_first {
+                    socket.recv_into(&mut frames).await?;
+                    tally.take(body(&frames)?)?;
+                    socket.subscribe(topic).await?;
+                }
                 while socket.recv_into(&mut frames).await? {
                     tally.take(body(&frames)?)?;
                     while socket.try_recv_into(&mut frames)? {

@@ -12,7 +12,7 @@ use super::{
     runtime,
 };
 use crate::cell::{Cell, Seat, WINDOW};
-use crate::tally::{Fault, Letters, Tally, Trips};
+use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
     name: "omq-tokio",
@@ -103,13 +103,17 @@ impl Contender for Omq {
         perform(&self.runtime, Seat::Task, [role])
     }
 
-    fn subscribe(&self, at: &str, topics: Vec<Vec<u8>>, tallies: Vec<Tally>) -> Play {
-        let one = |tally| {
+    fn subscribe(&self, at: &str, wishes: Wishes, tallies: Vec<Tally>) -> Play {
+        let one = |mut tally: Tally| {
             let (at, socket) = (at.to_owned(), self.socket(SocketType::Sub));
-            let topics = topics.clone();
+            let wishes = wishes.clone();
             async move {
                 socket.connect(at).await?;
-                for topic in topics {
+                for topic in wishes.at_once {
+                    socket.subscribe(topic).await?;
+                }
+                if let Some(topic) = wishes.after_the_first {
+                    tally.take(body(&socket.recv().await?))?;
                     socket.subscribe(topic).await?;
                 }
                 receive_all(&socket, tally).await

@@ -13,7 +13,7 @@ use super::{
     Bound, Contender, Entry, KNOCKING, Play, locked, offers_no_seats, only, perform, rest, runtime,
 };
 use crate::cell::{Cell, Measure, Seat, WINDOW};
-use crate::tally::{Fault, Letters, Tally, Trips};
+use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
     name: "rzmq",
@@ -114,15 +114,19 @@ impl Contender for Rzmq {
         perform(&self.runtime, Seat::Task, [role])
     }
 
-    fn subscribe(&self, at: &str, topics: Vec<Vec<u8>>, tallies: Vec<Tally>) -> Play {
+    fn subscribe(&self, at: &str, wishes: Wishes, tallies: Vec<Tally>) -> Play {
         let one = |mut tally: Tally| {
-            let (at, context, topics) = (at.to_owned(), self.context.clone(), topics.clone());
+            let (at, context, wishes) = (at.to_owned(), self.context.clone(), wishes.clone());
             async move {
                 let socket = socket(&context, SocketType::Sub, true).await?;
-                for topic in &topics {
+                for topic in &wishes.at_once {
                     socket.set_option_raw(SUBSCRIBE, topic).await?;
                 }
                 socket.connect(&at).await?;
+                if let Some(topic) = &wishes.after_the_first {
+                    tally.take(body(&socket.recv().await?))?;
+                    socket.set_option_raw(SUBSCRIBE, topic).await?;
+                }
                 loop {
                     tally.take(body(&socket.recv().await?))?;
                 }

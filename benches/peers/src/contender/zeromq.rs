@@ -1,4 +1,5 @@
-//! zeromq (zmq.rs) on tokio's multi-threaded runtime, as its own benchmarks run it: `send` and `recv`, a message each.
+//! zeromq (zmq.rs) on tokio's multi-threaded runtime: `send` and `recv`, a message each. What streams does so from the
+//! future of `block_on`, as in its own benchmarks: from a task, it fills its queues before the first octet leaves.
 
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use super::{
     Bound, Contender, Entry, KNOCKING, Play, locked, offers_no_seats, only, perform, rest, runtime,
 };
 use crate::cell::{Cell, Seat, Transport, WINDOW};
-use crate::tally::{Fault, Letters, Tally, Trips};
+use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
     name: "zeromq",
@@ -52,7 +53,11 @@ impl Contender for Zeromq {
                 rest(socket).await
             }
         };
-        perform(&self.runtime, Seat::Task, letters.into_iter().map(one))
+        perform(
+            &self.runtime,
+            seat(self.cell.senders),
+            letters.into_iter().map(one),
+        )
     }
 
     fn pull(&self, at: &str, bound: Bound, tallies: Vec<Tally>) -> Play {
@@ -64,7 +69,7 @@ impl Contender for Zeromq {
                 tally.take(body(&socket.recv().await?)?)?;
             }
         };
-        perform(&self.runtime, Seat::Task, [role])
+        perform(&self.runtime, Seat::Main, [role])
     }
 
     fn request(&self, at: &str, mut letters: Letters, mut trips: Trips) -> Play {
@@ -113,24 +118,32 @@ impl Contender for Zeromq {
             }
             rest(socket).await
         };
-        perform(&self.runtime, Seat::Task, [role])
+        perform(&self.runtime, Seat::Main, [role])
     }
 
-    fn subscribe(&self, at: &str, topics: Vec<Vec<u8>>, tallies: Vec<Tally>) -> Play {
+    fn subscribe(&self, at: &str, wishes: Wishes, tallies: Vec<Tally>) -> Play {
         let one = |mut tally: Tally| {
-            let (at, topics) = (at.to_owned(), topics.clone());
+            let (at, wishes) = (at.to_owned(), wishes.clone());
             async move {
                 let mut socket = SubSocket::new();
                 socket.connect(&at).await?;
-                for topic in topics {
-                    socket.subscribe(std::str::from_utf8(&topic)?).await?;
+                for topic in &wishes.at_once {
+                    socket.subscribe(std::str::from_utf8(topic)?).await?;
+                }
+                if let Some(topic) = &wishes.after_the_first {
+                    tally.take(body(&socket.recv().await?)?)?;
+                    socket.subscribe(std::str::from_utf8(topic)?).await?;
                 }
                 loop {
                     tally.take(body(&socket.recv().await?)?)?;
                 }
             }
         };
-        perform(&self.runtime, Seat::Task, tallies.into_iter().map(one))
+        perform(
+            &self.runtime,
+            seat(self.cell.receivers),
+            tallies.into_iter().map(one),
+        )
     }
 
     fn deal(&self, at: &str, mut letters: Letters, mut tally: Tally) -> Play {
@@ -149,7 +162,7 @@ impl Contender for Zeromq {
             }
             rest(socket).await
         };
-        perform(&self.runtime, Seat::Task, [role])
+        perform(&self.runtime, Seat::Main, [role])
     }
 
     fn route(&self, at: &str, bound: Bound, mut tally: Tally, mut letters: Letters) -> Play {
@@ -165,8 +178,12 @@ impl Contender for Zeromq {
                 socket.send(question).await?;
             }
         };
-        perform(&self.runtime, Seat::Task, [role])
+        perform(&self.runtime, Seat::Main, [role])
     }
+}
+
+fn seat(crowd: usize) -> Seat {
+    if crowd == 1 { Seat::Main } else { Seat::Task }
 }
 
 async fn hear(socket: &mut XPubSocket) -> Play {
