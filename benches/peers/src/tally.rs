@@ -6,7 +6,7 @@
 
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cell::{Cell, Measure, SPREAD};
@@ -46,7 +46,9 @@ pub struct Post {
     /// Letters written, of those that are wanted.
     sent: AtomicU64,
     /// How many still write.
-    writers: AtomicU64,
+    writers: Mutex<usize>,
+    /// Told when `go` is set, and when a writer ends.
+    news: Condvar,
 }
 
 /// The messages that a group of tallies has taken.
@@ -77,7 +79,7 @@ impl Letters {
         assert!(largest >= HEADER, "a letter has room for its header");
         let mut sheet: Vec<u8> = (0..largest).map(pattern).collect();
         sheet[..NUMBER_AT].copy_from_slice(&sender.to_le_bytes());
-        post.writers.fetch_add(1, Ordering::Relaxed);
+        *lock(&post.writers) += 1;
         Self {
             sheet,
             sizes: cell.sizes,
@@ -145,7 +147,8 @@ impl Letters {
                 self.post.sent.fetch_add(self.next, Ordering::Relaxed);
             }
             (self.left, self.next) = (0, 0);
-            self.post.writers.fetch_sub(1, Ordering::Release);
+            *lock(&self.post.writers) -= 1;
+            self.post.news.notify_all();
         }
     }
 }
@@ -242,23 +245,26 @@ impl Tally {
 impl Post {
     /// Lets the writers begin.
     pub fn go(&self) {
+        let _writers = lock(&self.writers);
         self.go.store(true, Ordering::Release);
+        self.news.notify_all();
     }
 
     /// Waits until they may begin.
     pub fn await_go(&self) {
-        while !self.go.load(Ordering::Acquire) {
-            std::thread::sleep(MOMENT);
-        }
+        self.wait_while(|_| !self.go.load(Ordering::Acquire));
     }
 
     /// Ends all writing, and tells how many letters each receiver that wants them all is to get.
     pub fn stop(&self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
-        while self.writers.load(Ordering::Acquire) > 0 {
-            std::thread::sleep(MOMENT);
-        }
+        self.wait_while(|writers| writers > 0);
         self.sent.load(Ordering::Relaxed)
+    }
+
+    fn wait_while(&self, writing: impl Fn(usize) -> bool) {
+        let writers = lock(&self.writers);
+        let _writers = self.news.wait_while(writers, |writers| writing(*writers));
     }
 }
 
@@ -292,7 +298,7 @@ impl Trips {
     pub fn home(&mut self, start: Instant, answer: &[u8]) -> Result<(), Fault> {
         let time = start.elapsed();
         self.answers.take(answer)?;
-        self.times.lock().push(time);
+        lock(&self.times.0).push(time);
         Ok(())
     }
 }
@@ -300,11 +306,7 @@ impl Trips {
 impl Times {
     /// Takes out all that were noted.
     pub fn take(&self) -> Vec<Duration> {
-        std::mem::take(&mut self.lock())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Duration>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        std::mem::take(&mut lock(&self.0))
     }
 }
 
@@ -373,6 +375,10 @@ fn name(topic: u32) -> [u8; NUMBER_AT] {
     name
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[inline]
 fn header(letter: &[u8]) -> Option<(u64, u64)> {
     let (sender, rest) = letter.split_first_chunk()?;
@@ -411,7 +417,6 @@ const KNOCK: u64 = u64::MAX;
 const LAST_WISH: &[u8; NUMBER_AT] = b"lastwish";
 /// Has no divisor in common with the number of topics.
 const STRIDE: u64 = 7919;
-const MOMENT: Duration = Duration::from_micros(50);
 
 #[cfg(test)]
 mod tests {

@@ -104,7 +104,7 @@ impl Contender for Libzmq {
         let mut subscription = Message::new();
         while let Some(letter) = letters.knock() {
             socket.send(Message::from(letter), 0)?;
-            thread::sleep(KNOCKING);
+            socket.poll(POLLIN, i64::try_from(KNOCKING.as_millis())?)?;
             while socket.recv(&mut subscription, DONTWAIT).is_ok() {}
         }
         rest(send_all(socket, letters, 1)?)
@@ -199,13 +199,13 @@ fn crowd<R>(roles: impl Iterator<Item = R>) -> Play
 where
     R: FnOnce() -> Play + Send + 'static,
 {
-    let (told, faults) = mpsc::channel();
+    let (told, faults) = mpsc::sync_channel(1);
     for role in roles {
         let told = told.clone();
         thread::spawn(move || {
             let Err(fault) = role();
             // Whoever is not the first to fail is not heard.
-            let _ = told.send(fault);
+            let _ = told.try_send(fault);
         });
     }
     drop(told);

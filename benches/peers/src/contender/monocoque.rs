@@ -245,13 +245,13 @@ where
         if seat != Seat::Task {
             return roles.next().ok_or("nobody to play")?.await;
         }
-        let (told, mut faults) = mpsc::unbounded_channel();
+        let (told, mut faults) = mpsc::channel(1);
         for role in roles {
             let told = told.clone();
             spawn_detached(async move {
                 let Err(fault) = role.await;
                 // Whoever is not the first to fail is not heard.
-                let _ = told.send(fault);
+                let _ = told.try_send(fault);
             });
         }
         drop(told);

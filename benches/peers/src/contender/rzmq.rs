@@ -119,10 +119,10 @@ impl Contender for Rzmq {
             let (at, context, wishes) = (at.to_owned(), self.context.clone(), wishes.clone());
             async move {
                 let socket = socket(&context, SocketType::Sub, true).await?;
+                socket.connect(&at).await?;
                 for topic in &wishes.at_once {
                     socket.set_option_raw(SUBSCRIBE, topic).await?;
                 }
-                socket.connect(&at).await?;
                 if let Some(topic) = &wishes.after_the_first {
                     tally.take(body(&socket.recv().await?))?;
                     socket.set_option_raw(SUBSCRIBE, topic).await?;
