@@ -14,6 +14,7 @@
 //! which it can be shut out again while it is connected.
 
 mod authenticator;
+mod choice;
 #[cfg(feature = "curve")]
 mod keys;
 mod password;
@@ -24,6 +25,7 @@ mod z85;
 pub use self::authenticator::{
     Authenticator, Candidate, Credentials, Decision, Refusal, RefusalStatus,
 };
+pub use self::choice::Security;
 #[cfg(feature = "curve")]
 pub use self::keys::{KeyError, KeyPair, PublicKey, SecretKey};
 pub use self::password::{Password, PasswordTooLong};

@@ -343,6 +343,7 @@ impl Owner for Core {
             identity,
             properties: metadata.properties,
             version: metadata.version,
+            principal: newcomer.principal,
             accepted: newcomer.accepted,
         }));
         pipe.outbox.connected(&pipe, metadata.version);

@@ -1,6 +1,7 @@
 //! [`ZmtpCodec`]: octets to whole messages and commands, and back.
 
 use std::io;
+use std::ops::ControlFlow::{self, Break, Continue};
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
@@ -10,6 +11,7 @@ use super::Limits;
 use super::command::Command;
 use super::error::ProtocolError;
 use super::frame::{FrameHeader, FrameKind, encode_message};
+use crate::mechanism::Open;
 use crate::message::Message;
 
 /// Cuts a stream of ZMTP octets, after the handshake, into whole messages and commands.
@@ -75,35 +77,86 @@ impl ZmtpCodec {
     ) -> Result<Option<T>, ProtocolError> {
         while let Some(header) = FrameHeader::parse(buf)? {
             self.check(&header)?;
-            let end = header.header_len + header.body_len;
-            let Some(body) = buf.get(header.header_len..end) else {
+            if buf.len() < header.header_len + header.body_len {
                 break;
-            };
-            let go_on = if header.kind == FrameKind::Last
-                && self.frames.is_empty()
-                && body.len() < SHARED_FROM
-            {
-                let go_on = deliver(Message::copy_from_slice(body));
-                buf.advance(end);
-                go_on
-            } else {
-                buf.advance(header.header_len);
-                let body = take(buf, header.body_len);
-                if header.kind == FrameKind::Command {
-                    if let Some(item) = obey(Command::decode(body)?)? {
-                        return Ok(Some(item));
-                    }
-                    true
-                } else {
-                    self.accept(header.kind, body).is_none_or(&mut deliver)
-                }
-            };
-            if !go_on {
-                return Ok(None);
+            }
+            if let Break(end) = self.take_frame(&header, buf, &mut deliver, &mut obey)? {
+                return Ok(end);
             }
         }
         self.left = buf.len();
         Ok(None)
+    }
+
+    /// The same for an encrypted stream: each frame there holds another, which `open` brings to light.
+    pub(crate) fn open_each<T>(
+        &mut self,
+        open: &mut dyn Open,
+        buf: &mut BytesMut,
+        mut deliver: impl FnMut(Message) -> bool,
+        mut obey: impl FnMut(Command) -> Result<Option<T>, ProtocolError>,
+    ) -> Result<Option<T>, ProtocolError> {
+        while let Some(outer) = FrameHeader::parse(buf)? {
+            let inner_len = outer.body_len.checked_sub(open.overhead());
+            let (Some(inner_len), false) = (inner_len, outer.kind == FrameKind::More) else {
+                return Err(ProtocolError::NotEncrypted);
+            };
+            // What kind of frame is within is not known before all of it is here.
+            let limit = self.limits.command();
+            if inner_len > limit {
+                let size = inner_len;
+                return Err(ProtocolError::MessageTooLarge { size, limit });
+            }
+            let end = outer.header_len + outer.body_len;
+            let Some(body) = buf.get_mut(outer.header_len..end) else {
+                break;
+            };
+            let (kind, at) = open.open(body)?;
+            let inner = FrameHeader {
+                kind,
+                body_len: inner_len,
+                header_len: outer.header_len + at,
+            };
+            self.check(&inner)?;
+            if let Break(end) = self.take_frame(&inner, buf, &mut deliver, &mut obey)? {
+                return Ok(end);
+            }
+        }
+        self.left = buf.len();
+        Ok(None)
+    }
+
+    /// Takes the frame of `header`, which is complete, off the head of `buf`.
+    #[inline(always)]
+    fn take_frame<T>(
+        &mut self,
+        header: &FrameHeader,
+        buf: &mut BytesMut,
+        deliver: &mut impl FnMut(Message) -> bool,
+        obey: &mut impl FnMut(Command) -> Result<Option<T>, ProtocolError>,
+    ) -> Result<ControlFlow<Option<T>>, ProtocolError> {
+        let end = header.header_len + header.body_len;
+        let go_on = if header.kind == FrameKind::Last
+            && self.frames.is_empty()
+            && header.body_len < SHARED_FROM
+            && let Some(body) = buf.get(header.header_len..end)
+        {
+            let go_on = deliver(Message::copy_from_slice(body));
+            buf.advance(end);
+            go_on
+        } else {
+            buf.advance(header.header_len);
+            let body = take(buf, header.body_len);
+            if header.kind == FrameKind::Command {
+                if let Some(item) = obey(Command::decode(body)?)? {
+                    return Ok(Break(Some(item)));
+                }
+                true
+            } else {
+                self.accept(header.kind, body).is_none_or(deliver)
+            }
+        };
+        Ok(if go_on { Continue(()) } else { Break(None) })
     }
 
     /// Whether something may have arrived since [`next`](Self::next) last found nothing complete.
@@ -144,7 +197,7 @@ impl ZmtpCodec {
         Ok(())
     }
 
-    /// Takes in a whole frame of a message. This is where one enters that an encrypting mechanism has opened.
+    /// Takes in a whole frame of a message.
     fn accept(&mut self, kind: FrameKind, body: Bytes) -> Option<Message> {
         self.size += body.len();
         self.frames.push(body);

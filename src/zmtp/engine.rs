@@ -10,6 +10,7 @@ use super::control::Control;
 use super::error::ProtocolError;
 use super::heartbeat::HeartbeatConfig;
 use super::{Limits, PeerMetadata};
+use crate::mechanism::Open;
 use crate::message::Message;
 use crate::pattern::SocketType;
 
@@ -23,6 +24,8 @@ use crate::pattern::SocketType;
 #[derive(Debug)]
 pub(crate) struct Engine {
     codec: ZmtpCodec,
+    /// Decrypts what arrives, if it has to be.
+    open: Option<Box<dyn Open>>,
     control: Control,
     output: BytesMut,
 }
@@ -43,6 +46,7 @@ impl Engine {
         peer: &PeerMetadata,
         limits: Limits,
         heartbeat: Option<HeartbeatConfig>,
+        open: Option<Box<dyn Open>>,
         now: Instant,
     ) -> Self {
         // H8: libzmq's DISH takes a PING for a fault.
@@ -50,6 +54,7 @@ impl Engine {
         let publishes = matches!(ours, SocketType::Pub | SocketType::XPub);
         Self {
             codec: ZmtpCodec::with(limits),
+            open,
             control: Control::new(publishes, heartbeat.filter(|_| !deaf), now),
             output: BytesMut::new(),
         }
@@ -71,12 +76,21 @@ impl Engine {
         if self.codec.is_news(buf) {
             self.control.heard(now);
         }
-        let Self { codec, control, .. } = self;
+        let Self {
+            codec,
+            open,
+            control,
+            ..
+        } = self;
         let deliver = |message| {
             batch.push_back(message);
             batch.len() < most
         };
-        codec.decode_each(buf, deliver, |command| control.obey(&command, now))
+        let obey = |command| control.obey(&command, now);
+        match open {
+            None => codec.decode_each(buf, deliver, obey),
+            Some(open) => codec.open_each(&mut **open, buf, deliver, obey),
+        }
     }
 
     /// The octets that the engine has to send: PONG and PING.
