@@ -333,6 +333,25 @@ mod tests {
     }
 
     #[test]
+    fn whatever_text_parses_is_printed_as_it_was() {
+        let text = PublicKey::from_bytes(ALICE_PUBLIC).unwrap().to_string();
+        let mut keys = 0;
+        for at in 0..text.len() {
+            for octet in 0..=u8::MAX {
+                let mut damaged = text.clone().into_bytes();
+                damaged[at] = octet;
+                let damaged = String::from_utf8_lossy(&damaged);
+                if let Ok(key) = damaged.parse::<PublicKey>() {
+                    assert_eq!(key.to_string(), damaged);
+                    keys += 1;
+                }
+            }
+        }
+        // A first character of a group can be too great.
+        assert!(keys > 35 * 85, "{keys}");
+    }
+
+    #[test]
     fn a_secret_key_is_the_same_after_a_way_through_text() {
         let secret = SecretKey::from_bytes(&ALICE_SECRET);
         let again: SecretKey = secret.to_z85().parse().unwrap();

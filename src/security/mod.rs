@@ -15,15 +15,21 @@
 
 mod authenticator;
 #[cfg(feature = "curve")]
+mod certificate;
+#[cfg(feature = "curve")]
 mod keys;
 mod password;
 mod principal;
 #[cfg(feature = "curve")]
 mod z85;
+#[cfg(feature = "curve")]
+mod zpl;
 
 pub use self::authenticator::{
     Authenticator, Candidate, Credentials, Decision, Refusal, RefusalStatus,
 };
+#[cfg(feature = "curve")]
+pub use self::certificate::{Certificate, CertificateError, SecretCertificate};
 #[cfg(feature = "curve")]
 pub use self::keys::{KeyError, KeyPair, PublicKey, SecretKey};
 pub use self::password::{Password, PasswordTooLong};
