@@ -137,6 +137,27 @@ impl Principal {
         self.allows(|permissions| permissions.may_send(self))
     }
 
+    /// Both at once: the name and the properties of `self`, then the properties that only `other` has; the grants and
+    /// the restrictions of both.
+    pub(super) fn and(self, other: &Self) -> Self {
+        self.change(|facts| {
+            if facts.user_id.is_empty() {
+                facts.user_id.clone_from(&other.0.user_id);
+            }
+            for (name, value) in &other.0.metadata {
+                if !facts
+                    .metadata
+                    .iter()
+                    .any(|(own, _)| own.eq_ignore_ascii_case(name))
+                {
+                    facts.metadata.push((name.clone(), value.clone()));
+                }
+            }
+            facts.grants.extend_from_slice(&other.0.grants);
+            facts.permissions.extend_from_slice(&other.0.permissions);
+        })
+    }
+
     fn allows(&self, ask: impl FnMut(&Arc<dyn Permissions>) -> bool) -> bool {
         self.0.permissions.iter().all(ask)
     }
