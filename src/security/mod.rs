@@ -31,6 +31,7 @@ mod subscription_prefixes;
 mod user_list;
 #[cfg(feature = "curve")]
 mod z85;
+pub mod zap;
 #[cfg(feature = "curve")]
 mod zpl;
 
