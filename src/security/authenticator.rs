@@ -1,6 +1,7 @@
 //! [`Authenticator`]: decides who may connect.
 
 use std::fmt;
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use thiserror::Error;
 
 #[cfg(feature = "curve")]
 use super::PublicKey;
-use super::{Password, Principal};
+use super::{And, Password, Permissions, Principal, Restricted};
 use crate::identity::Identity;
 use crate::pattern::SocketType;
 use crate::transport::PeerAddress;
@@ -28,10 +29,33 @@ pub trait Authenticator: Send + Sync + 'static {
     /// # Errors
     /// A [`Refusal`] closes the connection.
     fn authenticate<'a>(&'a self, peer: &'a Candidate) -> Decision<'a>;
+
+    /// Accepts whom both this one and `other` accept. `other` is asked second, about those that this one accepts.
+    ///
+    /// The principal has the user id of this one, unless that is empty, and the properties and restrictions of both.
+    fn and<A: Authenticator>(self, other: A) -> And<Self, A>
+    where
+        Self: Sized,
+    {
+        And::new(self, other)
+    }
+
+    /// Restricts what those that it accepts may do.
+    fn restricted(self, permissions: impl Permissions) -> Restricted<Self>
+    where
+        Self: Sized,
+    {
+        Restricted::new(self, permissions)
+    }
 }
 
 /// What [`Authenticator::authenticate`] returns: a boxed future of a [`Principal`] or a [`Refusal`].
 pub type Decision<'a> = Pin<Box<dyn Future<Output = Result<Principal, Refusal>> + Send + 'a>>;
+
+/// A decision that needs no waiting.
+pub(super) fn decided<'a>(outcome: Result<Principal, Refusal>) -> Decision<'a> {
+    Box::pin(ready(outcome))
+}
 
 impl<A: Authenticator + ?Sized> Authenticator for Arc<A> {
     fn authenticate<'a>(&'a self, peer: &'a Candidate) -> Decision<'a> {

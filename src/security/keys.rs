@@ -232,3 +232,145 @@ const KEY: usize = 32;
 
 /// The characters of a key in Z85.
 const KEY_TEXT: usize = KEY / 4 * 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7748, 6.1.
+    const ALICE_SECRET: [u8; KEY] = [
+        0x77, 0x07, 0x6d, 0x0a, 0x73, 0x18, 0xa5, 0x7d, 0x3c, 0x16, 0xc1, 0x72, 0x51, 0xb2, 0x66,
+        0x45, 0xdf, 0x4c, 0x2f, 0x87, 0xeb, 0xc0, 0x99, 0x2a, 0xb1, 0x77, 0xfb, 0xa5, 0x1d, 0xb9,
+        0x2c, 0x2a,
+    ];
+    const ALICE_PUBLIC: [u8; KEY] = [
+        0x85, 0x20, 0xf0, 0x09, 0x89, 0x30, 0xa7, 0x54, 0x74, 0x8b, 0x7d, 0xdc, 0xb4, 0x3e, 0xf7,
+        0x5a, 0x0d, 0xbf, 0x3a, 0x0d, 0x26, 0x38, 0x1a, 0xf4, 0xeb, 0xa4, 0xa9, 0x8e, 0xaa, 0x9b,
+        0x4e, 0x6a,
+    ];
+
+    /// The points of order 1, 2, 4 and 8, on the curve and on its twist, in each spelling below 2^255 (little-endian).
+    fn low_order_points() -> Vec<[u8; KEY]> {
+        let with_ends = |first, middle, last| {
+            let mut point = [middle; KEY];
+            point[0] = first;
+            point[31] = last;
+            point
+        };
+        vec![
+            [0; KEY],
+            with_ends(1, 0, 0),
+            // p - 1, p, p + 1
+            with_ends(0xec, 0xff, 0x7f),
+            with_ends(0xed, 0xff, 0x7f),
+            with_ends(0xee, 0xff, 0x7f),
+            [
+                0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f,
+                0xc4, 0x6a, 0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16,
+                0x5f, 0x49, 0xb8, 0x00,
+            ],
+            [
+                0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83,
+                0xef, 0x5b, 0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd,
+                0xd0, 0x9f, 0x11, 0x57,
+            ],
+        ]
+    }
+
+    #[test]
+    fn the_public_half_is_that_of_the_rfc() {
+        let secret = SecretKey::from_bytes(&ALICE_SECRET);
+        assert_eq!(secret.public_key().as_bytes(), &ALICE_PUBLIC);
+        assert_eq!(PublicKey::from_bytes(ALICE_PUBLIC), Ok(secret.public_key()));
+    }
+
+    #[test]
+    fn c14_public_keys_of_low_order_are_refused() {
+        for mut point in low_order_points() {
+            assert_eq!(PublicKey::from_bytes(point), Err(KeyError::LowOrder));
+            assert_eq!(
+                z85::encode(&point).parse::<PublicKey>(),
+                Err(KeyError::LowOrder)
+            );
+            // The highest bit means nothing.
+            point[31] |= 0x80;
+            assert_eq!(PublicKey::from_bytes(point), Err(KeyError::LowOrder));
+            // A neighbour is an ordinary point.
+            point[0] ^= 0x10;
+            assert!(PublicKey::from_bytes(point).is_ok());
+        }
+    }
+
+    #[test]
+    fn c15_a_public_key_is_32_octets_or_40_characters_of_z85() {
+        let key = PublicKey::from_bytes(ALICE_PUBLIC).unwrap();
+        let text = key.to_string();
+        assert_eq!(text.len(), 40);
+        assert_eq!(text.parse(), Ok(key));
+        assert_eq!(PublicKey::try_from(&ALICE_PUBLIC[..]), Ok(key));
+        for len in (0..100).filter(|len| *len != 32) {
+            let wrong = PublicKey::try_from(&vec![9; len][..]);
+            assert_eq!(wrong, Err(KeyError::Length { len }));
+        }
+        for len in (0..100).filter(|len| *len != 40) {
+            let wrong = "1".repeat(len).parse::<PublicKey>();
+            assert_eq!(wrong, Err(KeyError::Length { len }));
+        }
+        for at in 0..40 {
+            for intruder in ["~", " ", "\"", "\0"] {
+                let mut wrong = text.clone();
+                wrong.replace_range(at..=at, intruder);
+                let expected = KeyError::NotZ85 { at: at / 5 * 5 };
+                assert_eq!(wrong.parse::<PublicKey>(), Err(expected));
+                assert_eq!(wrong.parse::<SecretKey>().unwrap_err(), expected);
+            }
+        }
+        // 40 octets that are not 40 characters
+        assert_eq!(
+            "é".repeat(20).parse::<PublicKey>(),
+            Err(KeyError::NotZ85 { at: 0 })
+        );
+    }
+
+    #[test]
+    fn whatever_text_parses_is_printed_as_it_was() {
+        let text = PublicKey::from_bytes(ALICE_PUBLIC).unwrap().to_string();
+        let mut keys = 0;
+        for at in 0..text.len() {
+            for octet in 0..=u8::MAX {
+                let mut damaged = text.clone().into_bytes();
+                damaged[at] = octet;
+                let damaged = String::from_utf8_lossy(&damaged);
+                if let Ok(key) = damaged.parse::<PublicKey>() {
+                    assert_eq!(key.to_string(), damaged);
+                    keys += 1;
+                }
+            }
+        }
+        // A first character of a group can be too great.
+        assert!(keys > 35 * 85, "{keys}");
+    }
+
+    #[test]
+    fn a_secret_key_is_the_same_after_a_way_through_text() {
+        let secret = SecretKey::from_bytes(&ALICE_SECRET);
+        let again: SecretKey = secret.to_z85().parse().unwrap();
+        assert_eq!(again.as_bytes(), &ALICE_SECRET);
+    }
+
+    #[test]
+    fn new_keys_differ() {
+        let [one, other] = [(); 2].map(|()| KeyPair::generate().unwrap());
+        assert_ne!(one.public_key(), other.public_key());
+        assert_ne!(one.secret_key().as_bytes(), &[0; KEY]);
+    }
+
+    #[test]
+    fn a_secret_key_is_never_printed() {
+        let pair = KeyPair::from(SecretKey::from_bytes(&ALICE_SECRET));
+        assert_eq!(format!("{:?}", pair.secret_key()), "SecretKey(..)");
+        let shown = format!("{pair:#?}");
+        assert!(shown.contains(&pair.public_key().to_string()), "{shown}");
+        assert!(!shown.contains(pair.secret_key().to_z85().as_str()));
+    }
+}

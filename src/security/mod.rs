@@ -13,20 +13,44 @@
 //! A principal may carry [`Permissions`], which say what it may subscribe to and send, and stand under a [`Grant`], by
 //! which it can be shut out again while it is connected.
 
+mod adapters;
+mod address_filter;
 mod authenticator;
 mod choice;
 #[cfg(feature = "curve")]
+mod certificate;
+#[cfg(feature = "curve")]
+mod key_directory;
+#[cfg(feature = "curve")]
+mod key_list;
+#[cfg(feature = "curve")]
 mod keys;
+mod members;
 mod password;
 mod principal;
+mod subscription_prefixes;
+mod user_list;
 #[cfg(feature = "curve")]
 mod z85;
+pub mod zap;
+#[cfg(feature = "curve")]
+mod zpl;
 
+pub use self::adapters::{And, AnyClient, FromFn, Restricted, from_fn};
+pub use self::address_filter::{AddressFilter, Network, ParseNetworkError};
 pub use self::authenticator::{
     Authenticator, Candidate, Credentials, Decision, Refusal, RefusalStatus,
 };
 pub use self::choice::Security;
 #[cfg(feature = "curve")]
+pub use self::certificate::{Certificate, CertificateError, SecretCertificate};
+#[cfg(feature = "curve")]
+pub use self::key_directory::KeyDirectory;
+#[cfg(feature = "curve")]
+pub use self::key_list::KeyList;
+#[cfg(feature = "curve")]
 pub use self::keys::{KeyError, KeyPair, PublicKey, SecretKey};
 pub use self::password::{Password, PasswordTooLong};
 pub use self::principal::{Grant, Permissions, Principal};
+pub use self::subscription_prefixes::SubscriptionPrefixes;
+pub use self::user_list::UserList;

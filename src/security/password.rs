@@ -59,3 +59,34 @@ pub struct PasswordTooLong;
 
 /// What one octet of length can say (RFC 24).
 const MAX: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p5_only_the_same_octets_are_equal() {
+        let password = |octets: &[u8]| Password::new(octets).unwrap();
+        let texts: [&[u8]; 6] = [b"", b"\0", b"secret", b"secre", b"secret\0", b"sEcret"];
+        for (i, one) in texts.iter().enumerate() {
+            for (j, other) in texts.iter().enumerate() {
+                assert_eq!(password(one) == password(other), i == j);
+            }
+        }
+    }
+
+    #[test]
+    fn a_password_has_0_to_255_octets() {
+        for len in 0..=255 {
+            let octets = vec![7; len];
+            assert_eq!(Password::new(&octets).unwrap().as_bytes(), octets);
+        }
+        assert_eq!(Password::new([7; 256]), Err(PasswordTooLong));
+    }
+
+    #[test]
+    fn p5_a_password_is_never_printed() {
+        let password = Password::new("secret").unwrap();
+        assert_eq!(format!("{password:?}"), "Password(..)");
+    }
+}

@@ -137,6 +137,27 @@ impl Principal {
         self.allows(|permissions| permissions.may_send(self))
     }
 
+    /// Both at once: the name and the properties of `self`, then the properties that only `other` has; the grants and
+    /// the restrictions of both.
+    pub(super) fn and(self, other: &Self) -> Self {
+        self.change(|facts| {
+            if facts.user_id.is_empty() {
+                facts.user_id.clone_from(&other.0.user_id);
+            }
+            for (name, value) in &other.0.metadata {
+                if !facts
+                    .metadata
+                    .iter()
+                    .any(|(own, _)| own.eq_ignore_ascii_case(name))
+                {
+                    facts.metadata.push((name.clone(), value.clone()));
+                }
+            }
+            facts.grants.extend_from_slice(&other.0.grants);
+            facts.permissions.extend_from_slice(&other.0.permissions);
+        })
+    }
+
     fn allows(&self, ask: impl FnMut(&Arc<dyn Permissions>) -> bool) -> bool {
         self.0.permissions.iter().all(ask)
     }
@@ -201,5 +222,84 @@ impl Grant {
     #[must_use]
     pub fn is_revoked(&self) -> bool {
         self.0.is_cancelled()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    fn is_ready(future: impl Future<Output = ()>) -> bool {
+        pin!(future)
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_ready()
+    }
+
+    #[test]
+    fn a_property_replaces_one_of_the_same_name_in_any_case() {
+        let joe = Principal::new("joe").with("Office", "Ghent").with("x", "1");
+        let moved = joe.clone().with("office", "Bruges");
+        assert_eq!(moved.property("OFFICE"), Some(&b"Bruges"[..]));
+        assert_eq!(joe.property("Office"), Some(&b"Ghent"[..]));
+        let names: Vec<_> = moved.properties().map(|(name, _)| name).collect();
+        assert_eq!(names, ["x", "office"]);
+    }
+
+    #[test]
+    fn revoking_any_of_its_grants_revokes_a_principal_and_all_its_clones() {
+        let grants = [Grant::new(), Grant::new()];
+        let joe = Principal::new("joe").under(&grants[0]).under(&grants[1]);
+        let clone = joe.clone();
+        let free = Principal::new("ann");
+        assert!(!joe.is_revoked() && !is_ready(joe.revoked()));
+        grants[1].revoke();
+        assert!(joe.is_revoked() && clone.is_revoked());
+        assert!(is_ready(joe.revoked()) && is_ready(clone.revoked()));
+        assert!(!free.is_revoked() && !is_ready(free.revoked()));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_revocation_is_woken() {
+        let grant = Grant::new();
+        let joe = Principal::new("joe").under(&Grant::new()).under(&grant);
+        let waiting = tokio::spawn(async move { joe.revoked().await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        grant.revoke();
+        waiting.await.unwrap();
+    }
+
+    #[test]
+    fn what_no_permission_speaks_of_is_allowed_and_of_several_all_apply() {
+        struct NoTopics;
+        impl Permissions for NoTopics {
+            fn may_subscribe(&self, _who: &Principal, _prefix: &[u8]) -> bool {
+                false
+            }
+        }
+        struct Mute(&'static str);
+        impl Permissions for Mute {
+            fn may_send(&self, who: &Principal) -> bool {
+                who.user_id() != self.0
+            }
+
+            fn may_use_identity(&self, who: &Principal, identity: &Identity) -> bool {
+                identity.as_bytes() == who.user_id().as_bytes()
+            }
+        }
+        let [joe, ann] = ["joe", "ann"].map(|name| {
+            Principal::new(name)
+                .restricted(Arc::new(NoTopics))
+                .restricted(Arc::new(Mute("joe")))
+        });
+        assert!(!joe.may_subscribe(b"") && !ann.may_subscribe(b""));
+        assert!(!joe.may_send() && ann.may_send());
+        let identity = Identity::try_from("joe").unwrap();
+        assert!(joe.may_use_identity(&identity) && !ann.may_use_identity(&identity));
+
+        let free = Principal::new("eve");
+        assert!(free.may_subscribe(b"") && free.may_send() && free.may_use_identity(&identity));
     }
 }

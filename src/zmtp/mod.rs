@@ -37,6 +37,7 @@ pub(crate) use error::shown;
 pub(crate) use frame::{FrameHeader, FrameKind, put_header};
 pub(crate) use handshake::{Established, Handshake, HandshakeConfig, PeerMetadata, Progress};
 pub(crate) use heartbeat::HeartbeatConfig;
+pub(crate) use metadata::put_property;
 pub(crate) use subscription::put_subscription;
 
 /// What a peer may ask of our memory.
