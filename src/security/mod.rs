@@ -16,9 +16,9 @@
 mod adapters;
 mod address_filter;
 mod authenticator;
-mod choice;
 #[cfg(feature = "curve")]
 mod certificate;
+mod choice;
 #[cfg(feature = "curve")]
 mod key_directory;
 #[cfg(feature = "curve")]
@@ -41,9 +41,9 @@ pub use self::address_filter::{AddressFilter, Network, ParseNetworkError};
 pub use self::authenticator::{
     Authenticator, Candidate, Credentials, Decision, Refusal, RefusalStatus,
 };
-pub use self::choice::Security;
 #[cfg(feature = "curve")]
 pub use self::certificate::{Certificate, CertificateError, SecretCertificate};
+pub use self::choice::Security;
 #[cfg(feature = "curve")]
 pub use self::key_directory::KeyDirectory;
 #[cfg(feature = "curve")]

@@ -18,7 +18,7 @@ use crate::mechanism::{Mechanism, Step, Traffic};
 use crate::security::{KeyPair, PublicKey};
 use crate::zmtp::{Command, ERROR, HandshakeError, READY, decode_error, put_command, shown};
 
-pub(in crate::mechanism) struct CurveClient {
+pub(crate) struct CurveClient {
     /// S
     server: PublicKey,
     /// C and c
@@ -51,7 +51,7 @@ enum State {
 }
 
 impl CurveClient {
-    pub(in crate::mechanism) fn new(
+    pub(crate) fn new(
         server: PublicKey,
         own: Arc<KeyPair>,
         metadata: Bytes,

@@ -19,7 +19,7 @@ use crate::mechanism::{Mechanism, Step, Traffic};
 use crate::security::{Credentials, KeyPair, PublicKey};
 use crate::zmtp::{Command, HandshakeError, READY, put_command, shown};
 
-pub(in crate::mechanism) struct CurveServer {
+pub(crate) struct CurveServer {
     /// S and s
     own: Arc<KeyPair>,
     /// What to announce.
@@ -60,7 +60,7 @@ struct Initiate {
 }
 
 impl CurveServer {
-    pub(in crate::mechanism) fn new(own: Arc<KeyPair>, metadata: Bytes, entropy: Entropy) -> Self {
+    pub(crate) fn new(own: Arc<KeyPair>, metadata: Bytes, entropy: Entropy) -> Self {
         Self {
             own,
             metadata,
