@@ -3,17 +3,21 @@
 use std::time::Duration;
 
 use jackstay::pattern::Pattern;
-use jackstay::{Endpoint, Socket};
+use jackstay::{Builder, Endpoint, Socket};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use crate::secured::Secured;
 use crate::support::within;
+use crate::zap::Handler;
 
 /// A socket of libzmq, with a context of its own. No call of it blocks for longer than [`TIMEOUT`].
 pub struct Theirs {
     /// `None` only while a call of it runs.
     socket: Option<zmq::Socket>,
     context: zmq::Context,
+    /// Decides about its peers.
+    handler: Option<Handler>,
 }
 
 /// A message of libzmq.
@@ -32,7 +36,14 @@ impl Theirs {
         Self {
             socket: Some(socket),
             context,
+            handler: None,
         }
+    }
+
+    /// Answers its questions about peers by ZAP: `accepts` is given the mechanism and the credentials.
+    pub fn deciding(mut self, accepts: impl Fn(&str, &[Vec<u8>]) -> bool + Send + 'static) -> Self {
+        self.handler = Some(Handler::start(&self.context, accepts));
+        self
     }
 
     /// Sets options, and does what does not block.
@@ -146,9 +157,20 @@ impl Theirs {
 pub struct Link {
     pub over: &'static str,
     pub ours_binds: bool,
+    pub secured: Secured,
 }
 
 impl Link {
+    /// Ours, with the mechanism of the link.
+    pub fn ours<P: Pattern>(self, builder: Builder<P>) -> Socket<P> {
+        builder.security(self.secured.ours()).build()
+    }
+
+    /// Theirs, with the mechanism of the link.
+    pub fn theirs(self, socket_type: zmq::SocketType) -> Theirs {
+        self.secured.theirs(Theirs::new(socket_type))
+    }
+
     /// Connects the two, and waits until ours knows theirs.
     pub async fn join<P: Pattern>(self, ours: &Socket<P>, theirs: &Theirs) {
         if self.ours_binds {
@@ -165,4 +187,5 @@ impl Link {
 pub const TCP: Link = Link {
     over: "tcp://127.0.0.1:*",
     ours_binds: true,
+    secured: Secured::Null,
 };
