@@ -1,5 +1,8 @@
 //! Two sides face each other in one thread: no socket, no clock but the one that a test moves.
 
+#[cfg(feature = "curve")]
+mod curve;
+mod decision;
 mod hostile;
 mod libzmq;
 mod pairs;
