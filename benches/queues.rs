@@ -23,6 +23,7 @@ mod source {
     pub mod pattern;
     pub mod pipe;
     pub mod routing;
+    pub mod security;
     pub mod session;
     pub mod socket;
     pub mod stats;
@@ -99,7 +100,7 @@ impl Pipes {
         let mut cx = Context::from_waker(Waker::noop());
         let taken = pipe.outbox.poll_take(
             pipe,
-            &self.stream,
+            Some(&self.stream),
             &mut cx,
             &mut self.replies,
             &mut self.writing,

@@ -196,4 +196,7 @@ pub enum InvalidOption {
     /// An identity that starts with a zero octet is one of those that a ROUTER gives (RFC 28).
     #[error("an identity of your own cannot start with a zero octet")]
     AutomaticIdentity,
+    /// PLAIN carries user and password with one octet for the length of each (RFC 24).
+    #[error("a user's name and a password have at most 255 octets each")]
+    CredentialsTooLong,
 }

@@ -59,6 +59,7 @@ mod options;
 pub mod pattern;
 mod pipe;
 mod routing;
+pub mod security;
 mod session;
 mod socket;
 mod stats;

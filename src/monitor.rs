@@ -12,6 +12,7 @@ use crate::endpoint::Endpoint;
 use crate::identity::Identity;
 use crate::pattern::SocketType;
 use crate::pipe::PeerId;
+use crate::security::Principal;
 use crate::transport::PeerAddress;
 use crate::zmtp::{HandshakeError, Metadata, ProtocolError, Version};
 
@@ -26,6 +27,8 @@ pub struct Event {
     pub address: Option<PeerAddress>,
     /// The peer, once it has a place in the socket.
     pub peer: Option<PeerId>,
+    /// Who the peer is, once an authenticator has said so.
+    pub principal: Option<Principal>,
     /// What happened.
     pub kind: EventKind,
 }
@@ -74,6 +77,9 @@ pub enum DisconnectCause {
     /// This socket closed it: `close`, `disconnect`, an abandoned request, or an identity that was handed over.
     #[error("this socket closed the connection")]
     Local,
+    /// The authenticator of this socket, which had accepted the peer, does so no longer.
+    #[error("the peer's access was revoked")]
+    Revoked,
     /// The operating system reported a failure.
     #[error("the connection failed: {0}")]
     Io(Arc<io::Error>),
@@ -96,6 +102,7 @@ impl Event {
             endpoint: endpoint.cloned(),
             address: None,
             peer: None,
+            principal: None,
             kind,
         }
     }
@@ -109,6 +116,11 @@ impl Event {
         self.peer = Some(peer);
         self
     }
+
+    pub(crate) fn principal(mut self, principal: Option<Principal>) -> Self {
+        self.principal = principal;
+        self
+    }
 }
 
 /// One line for an operator: what, where and, if there is a cause, what to do.
@@ -120,6 +132,9 @@ impl fmt::Display for Event {
         }
         if let Some(address) = &self.address {
             write!(f, " ({address})")?;
+        }
+        if let Some(principal) = &self.principal {
+            write!(f, " (user \"{}\")", principal.user_id().escape_debug())?;
         }
         f.write_str(": ")?;
         match &self.kind {
@@ -226,6 +241,7 @@ pub(crate) struct PeerFacts {
     pub identity: Identity,
     pub properties: Metadata,
     pub version: Version,
+    pub principal: Option<Principal>,
     pub accepted: bool,
 }
 
@@ -273,6 +289,13 @@ impl PeerInfo {
         self.0.version
     }
 
+    /// Who it is, if an [`Authenticator`](crate::security::Authenticator) was asked: a server's is under PLAIN and CURVE.
+    #[must_use]
+    #[doc(alias = "User-Id")]
+    pub fn principal(&self) -> Option<&Principal> {
+        self.0.principal.as_ref()
+    }
+
     /// Whether it connected to this socket; else this socket connected to it.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
@@ -288,6 +311,7 @@ impl fmt::Debug for PeerInfo {
             .field("address", &self.0.address)
             .field("socket_type", &self.0.socket_type)
             .field("identity", &self.0.identity)
+            .field("principal", &self.0.principal)
             .finish_non_exhaustive()
     }
 }

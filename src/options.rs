@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::InvalidOption;
 use crate::identity::Identity;
+use crate::security::Security;
 use crate::transport::TcpOptions;
 use crate::zmtp::Metadata;
 
@@ -271,6 +272,7 @@ impl Marks {
 pub(crate) struct Options {
     pub identity: Identity,
     pub properties: Metadata,
+    pub security: Security,
     pub send: Marks,
     pub recv: Marks,
     pub linger: Option<Duration>,
@@ -330,6 +332,7 @@ impl Default for Options {
         Self {
             identity: Identity::default(),
             properties: Metadata::new(),
+            security: Security::default(),
             send: Marks::default(),
             recv: Marks::default(),
             linger: Some(Duration::from_secs(5)),

@@ -155,27 +155,32 @@ impl Writing {
     /// What no peer has: the messages that are not written whole, from their beginning (A4). Commands are left out.
     pub fn into_unsent(self) -> Self {
         let mut rest = Self::default();
-        let frames = Frames {
-            of: &self,
-            at: 0,
-            body: 0,
-            wire: 0,
-        };
         let written = self.written();
+        let mut wire = 0;
         let mut message = Vec::new();
-        for frame in frames {
+        for frame in self.frames(0, 0) {
+            wire += frame.wire_len;
             if frame.kind == FrameKind::Command {
                 continue;
             }
-            message.push(frame.body);
+            message.push(frame.to_bytes());
             if frame.kind == FrameKind::Last {
-                if frame.wire_end > written {
+                if wire > written {
                     rest.push(&message.drain(..).collect());
                 }
                 message.clear();
             }
         }
         rest
+    }
+
+    /// The frames that are not written. Between two frames only: none may be half written.
+    pub fn rest(&self) -> impl Iterator<Item = Frame<'_>> {
+        self.frames(self.octets_done, self.bodies_done)
+    }
+
+    fn frames(&self, at: usize, body: usize) -> Frames<'_> {
+        Frames { of: self, at, body }
     }
 
     /// Puts `later` behind what is here.
@@ -210,38 +215,51 @@ struct Frames<'a> {
     of: &'a Writing,
     at: usize,
     body: usize,
-    wire: usize,
 }
 
-struct Frame {
-    body: Bytes,
-    kind: FrameKind,
-    wire_end: usize,
+/// One frame of a [`Writing`].
+pub(crate) struct Frame<'a> {
+    pub kind: FrameKind,
+    pub body: &'a [u8],
+    shared: Option<&'a Bytes>,
+    /// The octets of header and body.
+    pub wire_len: usize,
 }
 
-impl Iterator for Frames<'_> {
-    type Item = Frame;
+impl Frame<'_> {
+    fn to_bytes(&self) -> Bytes {
+        self.shared
+            .cloned()
+            .unwrap_or_else(|| Bytes::copy_from_slice(self.body))
+    }
+}
 
-    fn next(&mut self) -> Option<Frame> {
+impl<'a> Iterator for Frames<'a> {
+    type Item = Frame<'a>;
+
+    fn next(&mut self) -> Option<Frame<'a>> {
         let header = FrameHeader::parse(&self.of.octets[self.at..]).ok()??;
         self.at += header.header_len;
-        let body = match self.of.bodies.get(self.body) {
-            Some((place, body)) if *place == self.at => {
+        let shared = match self.of.bodies.get(self.body) {
+            Some((place, body)) if *place == self.at => Some(body),
+            _ => None,
+        };
+        let body = match shared {
+            Some(body) => {
                 self.body += 1;
-                body.clone()
-            }
-            _ => {
-                let end = self.at + header.body_len;
-                let body = Bytes::copy_from_slice(&self.of.octets[self.at..end]);
-                self.at = end;
                 body
             }
+            None => {
+                let from = self.at;
+                self.at += header.body_len;
+                &self.of.octets[from..self.at]
+            }
         };
-        self.wire += header.header_len + body.len();
         Some(Frame {
             kind: header.kind,
             body,
-            wire_end: self.wire,
+            shared,
+            wire_len: header.header_len + body.len(),
         })
     }
 }

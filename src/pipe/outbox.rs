@@ -404,12 +404,13 @@ impl Outbox {
 
     /// Hands the session everything that waits: commands first, then the messages, swapped into its empty buffer.
     ///
-    /// `replies` are the session's own commands (PONG); they pass through here because nobody may write between the
+    /// `idle` is the stream that a sender may write to while there is nothing to take; none if what it writes has to be
+    /// encrypted first. `replies` are the session's own commands (PONG); they pass through here because nobody may write between the
     /// octets of a message that its sender has begun to write.
     pub fn poll_take(
         &self,
         pipe: &Arc<Pipe>,
-        stream: &Arc<Stream>,
+        idle: Option<&Arc<Stream>>,
         cx: &mut Context<'_>,
         replies: &mut BytesMut,
         into: &mut Writing,
@@ -429,7 +430,7 @@ impl Outbox {
                 return Poll::Ready(Take::Drained);
             }
             state.session = Some(cx.waker().clone());
-            wire.idle = Some(stream.clone());
+            wire.idle = idle.cloned();
             wire.waiting = true;
             return Poll::Pending;
         }

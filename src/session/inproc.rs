@@ -301,6 +301,7 @@ fn newcomer(owner: &Arc<dyn Owner>, endpoint: &Endpoint, accepted: bool) -> Newc
             properties: options.properties.clone(),
             version: Version::V3_1,
         },
+        principal: None,
         accepted,
     }
 }

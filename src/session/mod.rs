@@ -5,6 +5,7 @@
 //!  listener  one for each bound endpoint: accept, and one task for each connection
 //!  serve     handshake, a place in the socket, the pump, the good-bye
 //!  pump      octets ⇄ messages, between a stream and a pipe
+//!  sealing   encrypts what the pump writes, where a mechanism wants that
 //! ```
 //!
 //! A session knows its socket only as an [`Owner`].
@@ -14,6 +15,7 @@ mod dialer;
 mod inproc;
 mod listener;
 mod pump;
+mod sealing;
 mod serve;
 mod tasks;
 
@@ -79,5 +81,7 @@ pub(crate) struct Newcomer {
     pub endpoint: Option<crate::endpoint::Endpoint>,
     pub address: crate::transport::PeerAddress,
     pub metadata: crate::zmtp::PeerMetadata,
+    /// Who it is, if an authenticator was asked.
+    pub principal: Option<crate::security::Principal>,
     pub accepted: bool,
 }

@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Owner;
+use super::sealing::Sealing;
 use super::serve::good_bye_until;
 use crate::message::Message;
 use crate::monitor::DisconnectCause;
@@ -33,6 +34,8 @@ pub(super) struct Pump<'a> {
     /// The inbox is full, so that nothing is read and the peer's silence means nothing.
     paused: bool,
     writing: Writing,
+    /// Stands between `writing` and the stream on an encrypted connection.
+    sealing: Option<Sealing>,
     flush: bool,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -61,6 +64,7 @@ impl<'a> Pump<'a> {
         pipe: &'a Arc<Pipe>,
         stream: &'a Arc<Stream>,
         engine: Engine,
+        sealing: Option<Sealing>,
         read: BytesMut,
     ) -> Self {
         Self {
@@ -72,13 +76,17 @@ impl<'a> Pump<'a> {
             intercept: !owner.socket_type().row().receives,
             paused: false,
             writing: Writing::default(),
+            sealing,
             flush: false,
             timer: None,
         }
     }
 
     /// What was taken from the outbox and not written.
-    pub fn into_unsent(self) -> Writing {
+    pub fn into_unsent(mut self) -> Writing {
+        if let Some(sealing) = self.sealing {
+            sealing.settle(&mut self.writing);
+        }
         self.writing
     }
 
@@ -136,6 +144,7 @@ impl<'a> Pump<'a> {
             Poll::Ready(_) => {}
             Poll::Pending => {
                 release(&mut self.read);
+                release(self.engine.front(&mut self.read));
                 return Poll::Pending;
             }
         }
@@ -173,10 +182,11 @@ impl<'a> Pump<'a> {
     }
     fn take_in_run(&mut self, extent: Extent) -> Result<(), DisconnectCause> {
         if extent.messages == 1 {
-            let message = Run::take_one(&mut self.read, extent);
+            let message = Run::take_one(self.engine.front(&mut self.read), extent);
             return message.map_or(Ok(()), |message| self.take_in(message));
         }
-        let mut run = Run::cut(&mut self.read, extent, buffers::take);
+        let front = self.engine.front(&mut self.read);
+        let mut run = Run::cut(front, extent, buffers::take);
         if self.intercept {
             while let Some(message) = run.next() {
                 self.owner.intercept(self.pipe, message)?;
@@ -207,8 +217,10 @@ impl<'a> Pump<'a> {
         if self.writing.is_empty() {
             let commands = self.engine.output();
             let outbox = &self.pipe.outbox;
+            // Nobody but this task encrypts.
+            let idle = self.sealing.is_none().then_some(self.stream);
             let Poll::Ready(take) =
-                outbox.poll_take(self.pipe, self.stream, cx, commands, &mut self.writing)
+                outbox.poll_take(self.pipe, idle, cx, commands, &mut self.writing)
             else {
                 if self.flush {
                     ready!(self.stream.poll_flush(cx)).map_err(lost)?;
@@ -221,10 +233,20 @@ impl<'a> Pump<'a> {
             }
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let filled = self.writing.slices(&mut slices);
-        match ready!(self.stream.poll_write(cx, &slices[..filled])).map_err(lost)? {
-            0 => return Poll::Ready(Err(lost(io::ErrorKind::WriteZero.into()))),
-            n => self.writing.advance(n),
+        let filled = match &mut self.sealing {
+            None => self.writing.slices(&mut slices),
+            Some(sealing) => {
+                slices[0] = IoSlice::new(sealing.next(&self.writing));
+                1
+            }
+        };
+        let n = ready!(self.stream.poll_write(cx, &slices[..filled])).map_err(lost)?;
+        if n == 0 {
+            return Poll::Ready(Err(lost(io::ErrorKind::WriteZero.into())));
+        }
+        match &mut self.sealing {
+            None => self.writing.advance(n),
+            Some(sealing) => sealing.advance(n, &mut self.writing),
         }
         self.flush = true;
         Poll::Ready(Ok(Take::Write))

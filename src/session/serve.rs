@@ -1,21 +1,27 @@
 //! One connection from its first octet to its last.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io::{self, IoSlice};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::pump::{End, Pump};
+use super::sealing::Sealing;
 use super::{Newcomer, Owner};
 use crate::endpoint::Endpoint;
+use crate::mechanism::Asked;
 use crate::monitor::{DisconnectCause, Event, EventKind};
-use crate::pipe::{Life, Pipe};
-use crate::transport::Stream;
+use crate::pipe::{Life, Pipe, Writing};
+use crate::security::{Authenticator, Candidate, Principal, Refusal};
+use crate::transport::{PeerAddress, Stream};
 use crate::zmtp::{
-    Established, Handshake, HandshakeConfig, HandshakeError, HeartbeatConfig, Limits, put_error,
+    Engine, Established, Handshake, HandshakeConfig, HandshakeError, HeartbeatConfig, Limits,
+    Progress, put_error,
 };
 
 /// A connection whose handshake is done and whose peer has a place in the socket.
@@ -24,7 +30,9 @@ pub(super) struct Session {
     endpoint: Option<Endpoint>,
     stream: Arc<Stream>,
     pub pipe: Arc<Pipe>,
-    established: Established,
+    principal: Option<Principal>,
+    engine: Engine,
+    sealing: Option<Sealing>,
     /// Octets that came behind the handshake.
     read: BytesMut,
 }
@@ -61,33 +69,38 @@ impl Session {
         } else {
             EventKind::Accepted
         });
-        let mut handshake = Handshake::new(config(&**owner), Instant::now().into_std());
         let mut read = BytesMut::with_capacity(FIRST_READ);
-        let deadline = Instant::from_std(handshake.deadline());
-        let outcome = timeout_at(deadline, shake_hands(&stream, &mut handshake, &mut read)).await;
-        let established = match outcome.unwrap_or(Err(HandshakeError::TimedOut)) {
+        let listening = pipe.is_none() && endpoint.is_some();
+        let established = match negotiate(&**owner, &stream, listening, &mut read).await {
             Ok(established) => established,
-            Err(error) => {
+            Err((error, last_words)) => {
                 report(EventKind::HandshakeFailed(error.clone()));
-                if !matches!(error, HandshakeError::TimedOut | HandshakeError::Closed) {
+                if let Some(mut last_words) = last_words {
                     // The peer is told why, if it listens.
-                    let _ = timeout(GOOD_BYE, farewell(&stream, handshake.output())).await;
+                    let _ = timeout(GOOD_BYE, farewell(&stream, &mut last_words)).await;
                 }
                 return Err(NotServed::Handshake(error));
             }
         };
+        let Established {
+            peer,
+            principal,
+            engine,
+            seal,
+        } = established;
+        let mut sealing = seal.map(Sealing::new);
         let newcomer = Newcomer {
             endpoint: endpoint.cloned(),
             address,
-            metadata: established.peer.clone(),
+            metadata: peer,
+            principal: principal.clone(),
             accepted: pipe.is_none(),
         };
         let pipe = match owner.admit(pipe, newcomer) {
             Ok(pipe) => pipe,
             Err(reason) => {
                 report(EventKind::Refused(reason));
-                let mut error = BytesMut::new();
-                put_error(&mut error, reason);
+                let mut error = last_word(reason, sealing.as_mut());
                 let _ = timeout(GOOD_BYE, write_all(&stream, &mut error)).await;
                 return Err(NotServed::Refused);
             }
@@ -95,14 +108,17 @@ impl Session {
         owner.report(
             Event::new(endpoint, EventKind::HandshakeSucceeded)
                 .address(address)
-                .peer(pipe.id),
+                .peer(pipe.id)
+                .principal(principal.clone()),
         );
         Ok(Self {
             owner: owner.clone(),
             endpoint: endpoint.cloned(),
             stream: Arc::new(stream),
             pipe,
-            established,
+            principal,
+            engine,
+            sealing,
             read,
         })
     }
@@ -114,7 +130,9 @@ impl Session {
             endpoint,
             stream,
             pipe,
-            established,
+            principal,
+            engine,
+            sealing,
             read,
         } = self;
         // However this task ends (the runtime may drop it), the pipe learns that its connection is gone.
@@ -123,8 +141,18 @@ impl Session {
             pipe: &pipe,
             unsent: None,
         };
-        let mut pump = Pump::new(&*owner, &pipe, &stream, established.engine, read);
-        let end = poll_fn(|cx| pump.poll(cx)).await;
+        let mut pump = Pump::new(&*owner, &pipe, &stream, engine, sealing, read);
+        let mut revoked = pin!(async {
+            match &principal {
+                Some(principal) => principal.revoked().await,
+                None => pending().await,
+            }
+        });
+        let end = poll_fn(|cx| match revoked.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(End::Failed(DisconnectCause::Revoked)),
+            Poll::Pending => pump.poll(cx),
+        })
+        .await;
         connection.unsent = Some(pump.into_unsent());
         if let End::Drained(until) = end {
             let _ = timeout_at(until, good_bye(&stream)).await;
@@ -135,7 +163,8 @@ impl Session {
             End::Failed(cause) => (Served::Lost, cause),
         };
         let event = Event::new(endpoint.as_ref(), EventKind::Disconnected(cause));
-        owner.report(event.address(stream.peer_address()).peer(pipe.id));
+        let event = event.address(stream.peer_address()).peer(pipe.id);
+        owner.report(event.principal(principal.clone()));
         served
     }
 }
@@ -172,7 +201,7 @@ pub(super) async fn serve_accepted<T>(
 struct Connection<'a> {
     owner: &'a dyn Owner,
     pipe: &'a Arc<Pipe>,
-    unsent: Option<crate::pipe::Writing>,
+    unsent: Option<Writing>,
 }
 
 impl Drop for Connection<'_> {
@@ -196,12 +225,14 @@ impl Drop for Ended<'_> {
     }
 }
 
-fn config(owner: &dyn Owner) -> HandshakeConfig {
+fn config(owner: &dyn Owner, address: PeerAddress) -> HandshakeConfig {
     let options = owner.options();
     HandshakeConfig {
         socket_type: owner.socket_type(),
         identity: options.identity.clone(),
         properties: options.properties.clone(),
+        address,
+        domain: options.security.domain_name().to_owned(),
         limits: Limits {
             max_message_size: options.max_message_size,
             max_frames: options.max_frames,
@@ -216,24 +247,62 @@ fn config(owner: &dyn Owner) -> HandshakeConfig {
     }
 }
 
+/// The handshake of a connection, within its time. `listening`: it came to a bound endpoint.
+///
+/// If it fails, the octets that are still to be sent come with the error, unless there was no time left for them.
+async fn negotiate(
+    owner: &dyn Owner,
+    stream: &Stream,
+    listening: bool,
+    read: &mut BytesMut,
+) -> Result<Established, (HandshakeError, Option<BytesMut>)> {
+    let security = &owner.options().security;
+    let authenticator = security
+        .authenticator()
+        .map(|authenticator| &**authenticator);
+    let asked = match (authenticator, listening) {
+        (None, _) => Asked::Never,
+        (Some(_), true) => Asked::BeforeReady,
+        (Some(_), false) => Asked::AfterReady,
+    };
+    let config = config(owner, stream.peer_address());
+    let mechanism = security.role().begin(config.announcement(), asked);
+    let mechanism = mechanism.map_err(|error| (error, None))?;
+    let mut handshake = Handshake::new(config, mechanism, Instant::now().into_std());
+    let deadline = Instant::from_std(handshake.deadline());
+    let hands = shake_hands(stream, &mut handshake, authenticator, read);
+    match timeout_at(deadline, hands).await {
+        Ok(outcome) => outcome.map_err(|error| (error, Some(handshake.output().split()))),
+        Err(_) => Err((handshake.overdue(), None)),
+    }
+}
+
 async fn shake_hands(
     stream: &Stream,
     handshake: &mut Handshake,
+    authenticator: Option<&dyn Authenticator>,
     read: &mut BytesMut,
 ) -> Result<Established, HandshakeError> {
     loop {
+        let progress = handshake.input(read, Instant::now().into_std())?;
         let written = write_all(stream, handshake.output()).await;
-        written.map_err(|_| HandshakeError::Closed)?;
-        read.reserve(FIRST_READ);
-        match poll_fn(|cx| stream.poll_read(cx, read, usize::MAX)).await {
-            Ok(0) | Err(_) => return Err(HandshakeError::Closed),
-            Ok(_) => {}
-        }
-        if let Some(established) = handshake.input(read, Instant::now().into_std())? {
-            let written = write_all(stream, handshake.output()).await;
-            return written
-                .map(|()| established)
-                .map_err(|_| HandshakeError::Closed);
+        match progress {
+            _ if written.is_err() => return Err(handshake.closed()),
+            Progress::Established(established) => return Ok(*established),
+            Progress::Waiting => {
+                read.reserve(FIRST_READ);
+                match poll_fn(|cx| stream.poll_read(cx, read, usize::MAX)).await {
+                    Ok(0) | Err(_) => return Err(handshake.closed()),
+                    Ok(_) => {}
+                }
+            }
+            Progress::Decide(candidate) => {
+                let verdict = tokio::select! {
+                    verdict = decide(authenticator, &candidate) => verdict,
+                    () = gone(stream, read) => return Err(handshake.closed()),
+                };
+                handshake.decided(verdict)?;
+            }
         }
     }
 }
@@ -242,6 +311,41 @@ async fn shake_hands(
 async fn farewell(stream: &Stream, last: &mut BytesMut) -> io::Result<()> {
     write_all(stream, last).await?;
     good_bye(stream).await
+}
+
+/// P4: without an authenticator, nobody who has to be decided about is accepted.
+async fn decide(
+    authenticator: Option<&dyn Authenticator>,
+    candidate: &Candidate,
+) -> Result<Principal, Refusal> {
+    match authenticator {
+        Some(authenticator) => authenticator.authenticate(candidate).await,
+        None => Err(Refusal::denied("there is no authenticator")),
+    }
+}
+
+/// Waits until the peer closes the connection. Of what it sends meanwhile, `read` takes little.
+async fn gone(stream: &Stream, read: &mut BytesMut) {
+    while read.len() < FIRST_READ {
+        read.reserve(FIRST_READ);
+        match poll_fn(|cx| stream.poll_read(cx, read, usize::MAX)).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+    pending().await
+}
+
+/// An ERROR after the handshake, as the connection carries it.
+fn last_word(reason: &str, sealing: Option<&mut Sealing>) -> BytesMut {
+    let mut error = BytesMut::new();
+    put_error(&mut error, reason);
+    let Some(sealing) = sealing else {
+        return error;
+    };
+    let mut plain = Writing::default();
+    plain.push_framed(&error);
+    BytesMut::from(sealing.next(&plain))
 }
 
 async fn write_all(stream: &Stream, octets: &mut BytesMut) -> io::Result<()> {

@@ -16,6 +16,7 @@ use crate::pattern::{
     CanBalance, CanConflate, CanIdentify, CanPublish, Dealer, HasInbox, HasOutbox, Pattern, Pub,
     Req, Router, Sub, XPub,
 };
+use crate::security::Security;
 use crate::transport::TcpOptions;
 use crate::zmtp::Metadata;
 
@@ -138,6 +139,22 @@ impl<P: Pattern> Builder<P> {
     #[doc(alias = "ZMQ_IPV6")]
     pub fn ipv6(self, ipv6: bool) -> Self {
         self.set(|options| options.ipv6 = ipv6)
+    }
+
+    /// The security mechanism, and who decides about peers. Default: NULL, and everybody may connect.
+    ///
+    /// Connections over `inproc` know no mechanism; see [`Security`].
+    #[must_use]
+    #[doc(alias = "ZMQ_PLAIN_SERVER")]
+    #[doc(alias = "ZMQ_PLAIN_USERNAME")]
+    #[doc(alias = "ZMQ_PLAIN_PASSWORD")]
+    #[doc(alias = "ZMQ_CURVE_SERVER")]
+    #[doc(alias = "ZMQ_CURVE_SERVERKEY")]
+    #[doc(alias = "ZMQ_CURVE_PUBLICKEY")]
+    #[doc(alias = "ZMQ_CURVE_SECRETKEY")]
+    #[doc(alias = "ZMQ_ZAP_DOMAIN")]
+    pub fn security(self, security: Security) -> Self {
+        self.set(|options| options.security = security)
     }
 
     /// Properties of the application to announce to each peer; their names start with `X-`. The peer finds them in

@@ -381,6 +381,7 @@ impl Owner for Core {
             identity,
             properties: metadata.properties,
             version: metadata.version,
+            principal: newcomer.principal,
             accepted: newcomer.accepted,
         }));
         pipe.outbox.connected(&pipe, metadata.version);
@@ -640,6 +641,7 @@ mod tests {
                 properties: Default::default(),
                 version: Version::V3_1,
             },
+            principal: None,
             accepted: true,
         }
     }

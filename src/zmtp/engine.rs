@@ -8,8 +8,10 @@ use super::codec::{Piece, ZmtpCodec};
 use super::control::Control;
 use super::error::ProtocolError;
 use super::heartbeat::HeartbeatConfig;
+use super::opening::Opening;
 use super::run::Extent;
 use super::{Limits, PeerMetadata};
+use crate::mechanism::Open;
 use crate::message::Message;
 use crate::pattern::SocketType;
 
@@ -23,6 +25,8 @@ use crate::pattern::SocketType;
 #[derive(Debug)]
 pub(crate) struct Engine {
     codec: ZmtpCodec,
+    /// Decrypts what arrives, if it has to be.
+    opening: Option<Opening>,
     control: Control,
     output: BytesMut,
 }
@@ -47,6 +51,7 @@ impl Engine {
         peer: &PeerMetadata,
         limits: Limits,
         heartbeat: Option<HeartbeatConfig>,
+        open: Option<Box<dyn Open>>,
         now: Instant,
     ) -> Self {
         // H8: libzmq's DISH takes a PING for a fault.
@@ -54,6 +59,7 @@ impl Engine {
         let publishes = matches!(ours, SocketType::Pub | SocketType::XPub);
         Self {
             codec: ZmtpCodec::with(limits),
+            opening: open.map(|open| Opening::new(open, limits)),
             control: Control::new(publishes, heartbeat.filter(|_| !deaf), now),
             output: BytesMut::new(),
         }
@@ -62,8 +68,8 @@ impl Engine {
     /// Takes what comes next off the head of `buf`: up to `most` messages in one run, a message that was in pieces, or a
     /// subscription. `None` if nothing is complete.
     ///
-    /// A run stays where it is: cut it off before the next call. Commands that are only the engine's business are dealt
-    /// with on the way.
+    /// A run stays where it is: cut it off [`front`](Self::front) before the next call. Commands that are only the
+    /// engine's business are dealt with on the way.
     #[inline]
     pub(crate) fn receive(
         &mut self,
@@ -71,28 +77,52 @@ impl Engine {
         now: Instant,
         most: usize,
     ) -> Result<Option<Inbound>, ProtocolError> {
-        while let Some(piece) = self.codec.next(buf, most)? {
-            let inbound = match piece {
-                Piece::Run(extent) => Some(Inbound::Run(extent)),
-                Piece::Message(message) => Some(Inbound::Message(message)),
-                Piece::Command(command) => self.control.obey(&command, now)?,
+        loop {
+            let front = match &mut self.opening {
+                Some(opening) => opening.front(),
+                None => &mut *buf,
+            };
+            let inbound = match self.codec.next(front, most)? {
+                Some(Piece::Run(extent)) => Some(Inbound::Run(extent)),
+                Some(Piece::Message(message)) => Some(Inbound::Message(message)),
+                Some(Piece::Command(command)) => self.control.obey(&command, now)?,
+                None => {
+                    let opening = self.opening.as_mut();
+                    if !opening.map_or(Ok(false), |opening| opening.open(buf))? {
+                        return Ok(None);
+                    }
+                    None
+                }
             };
             if inbound.is_some() {
                 return Ok(inbound);
             }
         }
-        Ok(None)
+    }
+
+    /// The buffer at whose head a run was found: `buf`, unless that is encrypted.
+    pub(crate) fn front<'a>(&'a mut self, buf: &'a mut BytesMut) -> &'a mut BytesMut {
+        match &mut self.opening {
+            Some(opening) => opening.front(),
+            None => buf,
+        }
     }
 
     /// The buffer of a large body that is arriving, and how much of it is missing: the next octets of the connection are
-    /// to be read there, not more, if `receive` has left nothing in its `buf`.
+    /// to be read there, not more.
     pub(crate) fn body(&mut self) -> Option<(&mut BytesMut, usize)> {
-        self.codec.body()
+        match self.opening {
+            Some(_) => None,
+            None => self.codec.body(),
+        }
     }
 
     /// How much to read at most where no large body is arriving.
     pub(crate) fn read_ahead(&self) -> usize {
-        self.codec.read_ahead()
+        match self.opening {
+            Some(_) => usize::MAX,
+            None => self.codec.read_ahead(),
+        }
     }
 
     /// Something has arrived: a sign of life (H3).

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::identity::IdentityError;
 use crate::pattern::SocketType;
+use crate::security::Refusal;
 
 /// Why a connection did not get as far as its first message.
 ///
@@ -37,6 +38,66 @@ pub enum HandshakeError {
         /// The mechanism of the peer, escaped.
         theirs: String,
     },
+    /// Both sides play the same part in the security mechanism.
+    #[error(
+        "both sides are {mechanism} {0}s; one has to be the {1}",
+        part(*as_server), part(!*as_server)
+    )]
+    SameRole {
+        /// The mechanism of both.
+        mechanism: &'static str,
+        /// Whether both are servers; else both are clients.
+        as_server: bool,
+    },
+    /// The authenticator of this socket refused the peer. Unless that was for now only, the peer was told the status.
+    #[error("this socket's authenticator refused the peer: {0}")]
+    Denied(Refusal),
+    /// The authenticator of this socket did not come to a decision in time.
+    #[error(
+        "this socket's authenticator did not decide in time; the peer is refused, and may try again"
+    )]
+    Undecided,
+    /// The server refused what this socket showed of itself: user and password, or key.
+    ///
+    /// It would do so again: see [`is_fatal`](Self::is_fatal).
+    #[error(
+        "the server refused this socket's credentials (status {status}); \
+         check user and password, or have the server accept this socket's public key"
+    )]
+    CredentialsRefused {
+        /// 400, the server says no; or 500, its authenticator failed.
+        status: u16,
+    },
+    /// The server closed the connection when it had this client's HELLO, without a word.
+    #[error("the server closed the connection at HELLO; {}", at_hello(mechanism))]
+    ClosedAtHello {
+        /// The mechanism of both sides.
+        mechanism: &'static str,
+    },
+    /// What a CURVE client sent first is not meant for this server's key.
+    #[error(
+        "the client's HELLO does not open with this server's key; \
+         give the client this server's public key, or look out for who sends here"
+    )]
+    WrongServerKey,
+    /// A box of the handshake does not open, or does not hold what it has to: its sender is not who it says, or its
+    /// octets were changed on the way, or sent once before.
+    #[error(
+        "the peer's {command} does not open; the peer lacks the secret of its key, or somebody is between"
+    )]
+    NotAuthentic {
+        /// The name of the command.
+        command: &'static str,
+    },
+    /// A public key of the peer makes the same shared key with every secret.
+    #[error("a public key of the peer is of low order, which no honest peer has")]
+    LowOrderKey,
+    /// A CURVE client took more than a minute to answer WELCOME.
+    #[error("the client came back with a cookie that is no longer valid, after more than a minute")]
+    CookieExpired,
+    /// The operating system has no randomness to make keys from.
+    #[error("the operating system has no randomness to make keys from")]
+    NoRandomness,
     /// The types of the two sockets cannot talk.
     #[error("{ours} sockets talk to {}, not to {theirs}", names(ours.partners()))]
     IncompatibleSocketType {
@@ -96,7 +157,7 @@ pub enum HandshakeError {
     PrematureMessage,
     /// The peer refused the connection and said why.
     ///
-    /// The only one that does not get better with time: see [`is_fatal`](Self::is_fatal).
+    /// It would do so again: see [`is_fatal`](Self::is_fatal).
     #[error("the peer refused the connection: \"{reason}\"")]
     Refused {
         /// The peer's words, escaped.
@@ -117,12 +178,22 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// What an ERROR with this reason says: in words, or as a status of ZAP (RFC 27).
+    pub(crate) fn refused(reason: String) -> Self {
+        match reason.as_str() {
+            "300" | "400" | "500" => Self::CredentialsRefused {
+                status: reason.parse().unwrap_or_default(),
+            },
+            _ => Self::Refused { reason },
+        }
+    }
+
     /// Whether to give up rather than try again: only after a refusal in words (RFC 37, *Connection Errors*).
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         // N10: every other close may be gone at the next attempt.
         match self {
-            Self::Refused { .. } => true,
+            Self::Refused { .. } | Self::CredentialsRefused { .. } => true,
             Self::Protocol(error) => error.is_fatal(),
             _ => false,
         }
@@ -185,6 +256,15 @@ pub enum ProtocolError {
         /// The name of the command; empty if that itself is malformed.
         name: &'static str,
     },
+    /// The peer sent something that is not encrypted on a connection where everything has to be.
+    #[error("the peer sent a frame that is not encrypted")]
+    NotEncrypted,
+    /// An encrypted frame does not open: its octets were changed on the way.
+    #[error("an encrypted frame does not open; its octets were changed on the way")]
+    NotAuthentic,
+    /// An encrypted frame carries a number that was used before: somebody sends it again.
+    #[error("an encrypted frame came again or out of order")]
+    Replayed,
     /// The peer began a second handshake.
     #[error("the peer sent READY a second time")]
     SecondReady,
@@ -228,6 +308,19 @@ pub(crate) fn shown(octets: &[u8]) -> String {
         .flat_map(std::ascii::escape_default)
         .map(char::from)
         .collect()
+}
+
+fn part(as_server: bool) -> &'static str {
+    if as_server { "server" } else { "client" }
+}
+
+/// What a server means that closes at HELLO: RFC 26 forbids it to say.
+fn at_hello(mechanism: &str) -> &'static str {
+    if mechanism == "CURVE" {
+        "most likely its public key is another one than the server key that this socket was given"
+    } else {
+        "most likely it has no authenticator, or cannot decide at the moment"
+    }
 }
 
 fn names(types: &[SocketType]) -> String {

@@ -33,6 +33,8 @@ pub(crate) struct Greeting {
     pub(crate) version: Version,
     /// The peer's mechanism, padded with zeros.
     pub(crate) mechanism: [u8; MECHANISM_LEN],
+    /// Whether the peer calls itself the server. G9: libzmq never does, so nothing may depend on it.
+    pub(crate) as_server: bool,
 }
 
 impl Greeting {
@@ -40,7 +42,7 @@ impl Greeting {
     ///
     /// What shows early is told early: the peer may be waiting for an answer in another protocol.
     pub(crate) fn decode(octets: &[u8]) -> Result<Option<Self>, HandshakeError> {
-        // Padding and filler are skipped (G2, G3), and so is as-server (G9): each mechanism knows its role.
+        // Padding and filler are skipped (G2, G3).
         match *octets {
             [] | [0xff] => return Ok(None),
             [0xff, ..] => {}
@@ -71,7 +73,11 @@ impl Greeting {
             // G5
             _ => Version::V3_1,
         };
-        Ok(Some(Self { version, mechanism }))
+        Ok(Some(Self {
+            version,
+            mechanism,
+            as_server: greeting[AS_SERVER] == 1,
+        }))
     }
 
     /// Our greeting.
@@ -135,10 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn g2_g3_g9_padding_filler_and_as_server_do_not_matter() {
+    fn g2_g3_padding_and_filler_do_not_matter() {
         let mut greeting = ours();
         greeting[1..9].fill(0xaa);
-        greeting[32] = 1;
         greeting[33..].fill(0x55);
         assert_eq!(Greeting::decode(&greeting), Greeting::decode(&ours()));
     }
@@ -152,6 +157,7 @@ mod tests {
         let whole = Greeting {
             version: Version::V3_1,
             mechanism: NULL,
+            as_server: false,
         };
         assert_eq!(Greeting::decode(&greeting), Ok(Some(whole)));
     }

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::command::put_error;
 use super::engine::Engine;
 use super::error::{HandshakeError, shown};
 use super::frame::{FrameHeader, FrameKind};
@@ -13,8 +12,10 @@ use super::heartbeat::HeartbeatConfig;
 use super::metadata::{IDENTITY, Metadata, SOCKET_TYPE, put_property};
 use super::{Limits, after};
 use crate::identity::Identity;
-use crate::mechanism::{Mechanism, Null};
+use crate::mechanism::{Mechanism, Seal, Step};
 use crate::pattern::SocketType;
+use crate::security::{Candidate, Credentials, Principal, Refusal, RefusalStatus};
+use crate::transport::PeerAddress;
 
 /// What a socket says of itself, and what it bears.
 #[derive(Debug, Clone)]
@@ -24,6 +25,10 @@ pub(crate) struct HandshakeConfig {
     pub(crate) identity: Identity,
     /// Further properties to announce, of the application.
     pub(crate) properties: Metadata,
+    /// Where the peer is.
+    pub(crate) address: PeerAddress,
+    /// What the authenticator is told of this socket.
+    pub(crate) domain: String,
     pub(crate) limits: Limits,
     pub(crate) heartbeat: Option<HeartbeatConfig>,
     /// For the handshake as a whole.
@@ -43,36 +48,73 @@ pub(crate) struct PeerMetadata {
 }
 
 /// A finished handshake.
-#[derive(Debug)]
 pub(crate) struct Established {
     pub(crate) peer: PeerMetadata,
+    /// Who the peer is, if an authenticator was asked.
+    pub(crate) principal: Option<Principal>,
     pub(crate) engine: Engine,
+    /// Encrypts what is sent from now on; none if it travels as it is.
+    pub(crate) seal: Option<Box<dyn Seal>>,
+}
+
+/// How far a handshake is.
+pub(crate) enum Progress {
+    /// The peer's next octets are awaited.
+    Waiting,
+    /// Somebody has to decide about the peer: see [`Handshake::decided`].
+    Decide(Box<Candidate>),
+    /// It is over.
+    Established(Box<Established>),
 }
 
 /// The handshake of one connection, the same on both sides of it.
 ///
 /// The owner writes what [`output`](Self::output) holds, at the start and after every [`input`](Self::input), also
-/// after one that failed or finished; it calls `input` after every read and when [`deadline`](Self::deadline) has come,
-/// until that fails or returns the [`Established`] connection. A message may only be sent behind the whole output.
+/// after one that failed or finished; it calls `input` after every read and every decision, until that fails or returns
+/// the [`Established`] connection. When [`deadline`](Self::deadline) has come or the connection is closed, it is told
+/// what that means by [`overdue`](Self::overdue) and [`closed`](Self::closed). A message may only be sent behind the
+/// whole output.
 pub(crate) struct Handshake {
     config: HandshakeConfig,
     mechanism: Box<dyn Mechanism>,
     deadline: Instant,
-    /// Known from the peer's greeting on.
-    version: Option<Version>,
+    stage: Stage,
+    /// Who the peer is, once an authenticator has said so.
+    principal: Option<Principal>,
     output: BytesMut,
 }
 
+#[derive(Debug)]
+enum Stage {
+    /// The peer's greeting is awaited.
+    Greeting,
+    /// The peer's next command is awaited. `alike`: the greetings say that both sides are server.
+    Commands { version: Version, alike: bool },
+    /// The authenticator is asked, about a peer that has announced as much, or nothing yet.
+    Decision {
+        version: Version,
+        peer: Option<PeerMetadata>,
+    },
+    /// The peer is accepted, and nothing more is awaited.
+    Met(PeerMetadata),
+    /// It failed, or it is over.
+    Done,
+}
+
 impl Handshake {
-    pub(crate) fn new(config: HandshakeConfig, now: Instant) -> Self {
-        let mechanism = Box::new(Null::new(announcement(&config)));
+    pub(crate) fn new(
+        config: HandshakeConfig,
+        mechanism: Box<dyn Mechanism>,
+        now: Instant,
+    ) -> Self {
         let greeting = Greeting::encode(&mechanism_name(mechanism.name()), mechanism.as_server());
         Self {
             // G10: set once.
             deadline: after(now, config.timeout),
             config,
             mechanism,
-            version: None,
+            stage: Stage::Greeting,
+            principal: None,
             output: BytesMut::from(&greeting[..]),
         }
     }
@@ -82,35 +124,85 @@ impl Handshake {
         &mut self,
         buf: &mut BytesMut,
         now: Instant,
-    ) -> Result<Option<Established>, HandshakeError> {
+    ) -> Result<Progress, HandshakeError> {
         if now >= self.deadline {
-            return Err(HandshakeError::TimedOut);
+            return Err(self.overdue());
         }
-        let version = match self.version {
-            Some(version) => version,
-            None => match self.greet(buf)? {
-                Some(version) => version,
-                None => return Ok(None),
-            },
+        loop {
+            match std::mem::replace(&mut self.stage, Stage::Done) {
+                Stage::Greeting => {
+                    self.stage = self.greet(buf)?;
+                    if let Stage::Greeting = self.stage {
+                        return Ok(Progress::Waiting);
+                    }
+                }
+                Stage::Commands { version, alike } => {
+                    let Some(body) = self.next_command(buf)? else {
+                        self.stage = Stage::Commands { version, alike };
+                        return Ok(Progress::Waiting);
+                    };
+                    match self.mechanism.receive(body, now, &mut self.output)? {
+                        Step::Continue => self.stage = Stage::Commands { version, alike },
+                        Step::Met(metadata) => {
+                            let peer = self.meet(metadata, version)?;
+                            self.mechanism.accept(&mut self.output);
+                            self.stage = Stage::Met(peer);
+                        }
+                        Step::Decide {
+                            credentials,
+                            metadata,
+                        } => {
+                            let peer = metadata.map(|metadata| self.meet(metadata, version));
+                            let peer = peer.transpose()?;
+                            let candidate = self.candidate(peer.as_ref(), credentials);
+                            self.stage = Stage::Decision { version, peer };
+                            return Ok(Progress::Decide(Box::new(candidate)));
+                        }
+                    }
+                }
+                undecided @ Stage::Decision { .. } => {
+                    self.stage = undecided;
+                    return Ok(Progress::Waiting);
+                }
+                Stage::Met(peer) => {
+                    return Ok(Progress::Established(Box::new(self.establish(peer, now))));
+                }
+                Stage::Done => return Err(HandshakeError::Closed),
+            }
+        }
+    }
+
+    /// The authenticator's answer about the candidate of [`Progress::Decide`].
+    pub(crate) fn decided(
+        &mut self,
+        verdict: Result<Principal, Refusal>,
+    ) -> Result<(), HandshakeError> {
+        let Stage::Decision { version, peer } = std::mem::replace(&mut self.stage, Stage::Done)
+        else {
+            return Ok(());
         };
-        while let Some(body) = self.next_command(buf)? {
-            let Some(metadata) = self.mechanism.receive(body, &mut self.output)? else {
-                continue;
-            };
-            let peer = PeerMetadata::new(metadata, version, &self.config).inspect_err(|error| {
-                // N5: the peer is told.
-                put_error(&mut self.output, &error.to_string());
-            })?;
-            let HandshakeConfig {
-                socket_type,
-                limits,
-                heartbeat,
-                ..
-            } = self.config;
-            let engine = Engine::new(socket_type, &peer, limits, heartbeat, now);
-            return Ok(Some(Established { peer, engine }));
+        match verdict {
+            Ok(principal) => {
+                self.principal = Some(principal);
+                self.mechanism.accept(&mut self.output);
+                self.stage = match peer {
+                    Some(peer) => Stage::Met(peer),
+                    None => Stage::Commands {
+                        version,
+                        alike: false,
+                    },
+                };
+                Ok(())
+            }
+            Err(refusal) => {
+                // Whoever may try again is not told anything: an ERROR is for ever (RFC 27).
+                if refusal.status != RefusalStatus::Temporary {
+                    let status = refusal.status.code().to_string();
+                    self.mechanism.refuse(&status, &mut self.output);
+                }
+                Err(HandshakeError::Denied(refusal))
+            }
         }
-        Ok(None)
     }
 
     /// The octets to send. The owner takes off what it has written.
@@ -123,25 +215,85 @@ impl Handshake {
         self.deadline
     }
 
-    fn greet(&mut self, buf: &mut BytesMut) -> Result<Option<Version>, HandshakeError> {
-        let Some(Greeting { version, mechanism }) = Greeting::decode(buf)? else {
-            return Ok(None);
+    /// What it means that the handshake is not over yet at its deadline.
+    pub(crate) fn overdue(&self) -> HandshakeError {
+        match self.stage {
+            Stage::Decision { .. } => HandshakeError::Undecided,
+            Stage::Commands { alike: true, .. } => HandshakeError::SameRole {
+                mechanism: self.mechanism.name(),
+                as_server: true,
+            },
+            _ => HandshakeError::TimedOut,
+        }
+    }
+
+    /// What it most likely means that the peer has closed the connection.
+    pub(crate) fn closed(&self) -> HandshakeError {
+        match self.stage {
+            Stage::Greeting => HandshakeError::Closed,
+            _ => self.mechanism.closed(),
+        }
+    }
+
+    fn greet(&mut self, buf: &mut BytesMut) -> Result<Stage, HandshakeError> {
+        let Some(greeting) = Greeting::decode(buf)? else {
+            return Ok(Stage::Greeting);
         };
         buf.advance(GREETING_LEN);
         // G8: all octets count, also those behind the first zero.
         let ours = self.mechanism.name();
-        if mechanism != mechanism_name(ours) {
-            let len = mechanism
+        if greeting.mechanism != mechanism_name(ours) {
+            let len = greeting
+                .mechanism
                 .iter()
                 .rposition(|&octet| octet != 0)
                 .map_or(0, |last| last + 1);
-            let theirs = shown(&mechanism[..len]);
+            let theirs = shown(&greeting.mechanism[..len]);
             return Err(HandshakeError::MechanismMismatch { ours, theirs });
         }
-        self.version = Some(version);
         // N3: without waiting for the peer's.
         self.mechanism.start(&mut self.output);
-        Ok(Some(version))
+        Ok(Stage::Commands {
+            version: greeting.version,
+            alike: greeting.as_server && self.mechanism.as_server(),
+        })
+    }
+
+    /// Reads what the peer announced. One that cannot be a peer is told why (N5).
+    fn meet(&mut self, metadata: Bytes, version: Version) -> Result<PeerMetadata, HandshakeError> {
+        PeerMetadata::new(metadata, version, &self.config).inspect_err(|error| {
+            self.mechanism.refuse(&error.to_string(), &mut self.output);
+        })
+    }
+
+    fn candidate(&self, peer: Option<&PeerMetadata>, credentials: Credentials) -> Candidate {
+        let mut candidate = Candidate::new(self.config.address, credentials);
+        candidate.domain.clone_from(&self.config.domain);
+        if let Some(peer) = peer {
+            candidate.socket_type = Some(peer.socket_type);
+            candidate.identity = peer.identity.clone();
+        }
+        candidate
+    }
+
+    fn establish(&mut self, peer: PeerMetadata, now: Instant) -> Established {
+        let HandshakeConfig {
+            socket_type,
+            limits,
+            heartbeat,
+            ..
+        } = self.config;
+        let (seal, open) = self
+            .mechanism
+            .traffic()
+            .map(|traffic| (traffic.seal, traffic.open))
+            .unzip();
+        Established {
+            engine: Engine::new(socket_type, &peer, limits, heartbeat, open, now),
+            peer,
+            principal: self.principal.take(),
+            seal,
+        }
     }
 
     /// The body of the next command, once it is complete.
@@ -204,25 +356,23 @@ impl PeerMetadata {
     }
 }
 
-/// What to tell the peer.
-fn announcement(config: &HandshakeConfig) -> Bytes {
-    let mut metadata = BytesMut::new();
-    put_property(
-        &mut metadata,
-        SOCKET_TYPE.as_bytes(),
-        config.socket_type.as_str().as_bytes(),
-    );
-    // N7
-    if matches!(
-        config.socket_type,
-        SocketType::Req | SocketType::Dealer | SocketType::Router
-    ) {
+impl HandshakeConfig {
+    /// What to tell the peer.
+    pub(crate) fn announcement(&self) -> Bytes {
+        let mut metadata = BytesMut::new();
         put_property(
             &mut metadata,
-            IDENTITY.as_bytes(),
-            config.identity.as_bytes(),
+            SOCKET_TYPE.as_bytes(),
+            self.socket_type.as_str().as_bytes(),
         );
+        // N7
+        if matches!(
+            self.socket_type,
+            SocketType::Req | SocketType::Dealer | SocketType::Router
+        ) {
+            put_property(&mut metadata, IDENTITY.as_bytes(), self.identity.as_bytes());
+        }
+        self.properties.encode(&mut metadata);
+        metadata.freeze()
     }
-    config.properties.encode(&mut metadata);
-    metadata.freeze()
 }

@@ -19,6 +19,7 @@ mod greeting;
 mod handshake;
 mod heartbeat;
 mod metadata;
+mod opening;
 mod run;
 mod subscription;
 #[cfg(test)]
@@ -36,8 +37,9 @@ pub(crate) use command::{ERROR, READY, decode_error, put_command, put_error};
 pub(crate) use engine::{Engine, Inbound};
 pub(crate) use error::shown;
 pub(crate) use frame::{FrameHeader, FrameKind, put_header};
-pub(crate) use handshake::{Established, Handshake, HandshakeConfig, PeerMetadata};
+pub(crate) use handshake::{Established, Handshake, HandshakeConfig, PeerMetadata, Progress};
 pub(crate) use heartbeat::HeartbeatConfig;
+pub(crate) use metadata::put_property;
 pub(crate) use run::{Extent, Run};
 pub(crate) use subscription::put_subscription;
 

@@ -17,7 +17,11 @@ pub struct Attacked {
 
 impl Attacked {
     pub async fn new(pull: PullSocket) -> Self {
-        let push = PushSocket::new();
+        Self::with(pull, PushSocket::new()).await
+    }
+
+    /// With this healthy peer.
+    pub async fn with(pull: PullSocket, push: PushSocket) -> Self {
         let at = join(&pull, &push, Transport::Tcp).await;
         Self {
             pull,

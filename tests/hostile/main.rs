@@ -11,5 +11,6 @@ mod beside;
 mod closes;
 mod connecting;
 mod flood;
+mod secured;
 mod silence;
 mod subscriber;

@@ -1,19 +1,21 @@
-//! Every pair of types that may talk, over tcp and ipc, bound by either side. Each cell exchanges messages in every
-//! direction that the pattern has, and checks what arrives and in which order.
+//! Every pair of types that may talk, over tcp and ipc, bound by either side, with every mechanism in both roles. Each
+//! cell exchanges messages in every direction that the pattern has, and checks what arrives and in which order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jackstay::pattern::{CanReceive, CanSend};
 use jackstay::{
-    DealerSocket, Identity, Message, PairSocket, PubSocket, PullSocket, PushSocket, RepSocket,
-    ReqSocket, RouterSocket, Socket, SubSocket, XPubSocket, XSubSocket,
+    Builder, DealerSocket, Identity, Message, PairSocket, PubSocket, PullSocket, PushSocket,
+    RepSocket, ReqSocket, RouterSocket, Socket, SubSocket, XPubSocket, XSubSocket,
 };
 
+use crate::secured::Secured;
 use crate::support::{Transport, within};
-use crate::theirs::{Link, Theirs};
+use crate::theirs::Link;
 
-/// One module for each pair, one for each transport in it, one test for each side that binds.
+/// One module for each pair, in it one for each transport and in that one for each mechanism; one test for each side
+/// that binds.
 macro_rules! matrix {
     ($($pair:ident: $exchange:expr;)+) => {$(
         mod $pair {
@@ -25,38 +27,57 @@ macro_rules! matrix {
     (@transport $name:ident, $over:expr, $exchange:expr) => {
         mod $name {
             use super::*;
+            matrix!(@secured null, Null, $over, $exchange);
+            matrix!(@secured plain_client, PlainClient, $over, $exchange);
+            matrix!(@secured plain_server, PlainServer, $over, $exchange);
+            #[cfg(feature = "curve")]
+            matrix!(@secured curve_client, CurveClient, $over, $exchange);
+            #[cfg(feature = "curve")]
+            matrix!(@secured curve_server, CurveServer, $over, $exchange);
+        }
+    };
+    (@secured $name:ident, $secured:ident, $over:expr, $exchange:expr) => {
+        mod $name {
+            use super::*;
+
+            const OURS_BINDS: Link = Link {
+                over: $over,
+                ours_binds: true,
+                secured: Secured::$secured,
+            };
 
             #[tokio::test]
             async fn ours_binds() {
-                crate::support::whole($exchange(Link { over: $over, ours_binds: true })).await;
+                crate::support::whole($exchange(OURS_BINDS)).await;
             }
 
             #[tokio::test]
             async fn theirs_binds() {
-                crate::support::whole($exchange(Link { over: $over, ours_binds: false })).await;
+                let link = Link { ours_binds: false, ..OURS_BINDS };
+                crate::support::whole($exchange(link)).await;
             }
         }
     };
 }
 
 matrix! {
-    push_pull: |link| ours_to_theirs(PushSocket::new(), zmq::PULL, link);
-    pull_push: |link| theirs_to_ours(PullSocket::new(), zmq::PUSH, link);
-    pair_pair: |link| both_ways(PairSocket::new(), zmq::PAIR, link);
-    pub_sub: |link| publish(PubSocket::new(), zmq::SUB, link);
-    pub_xsub: |link| publish(PubSocket::new(), zmq::XSUB, link);
-    xpub_sub: |link| publish(XPubSocket::new(), zmq::SUB, link);
-    xpub_xsub: |link| publish(XPubSocket::new(), zmq::XSUB, link);
-    sub_pub: |link| subscribe(SubSocket::new(), zmq::PUB, link);
-    sub_xpub: |link| subscribe(SubSocket::new(), zmq::XPUB, link);
-    xsub_pub: |link| subscribe(XSubSocket::new(), zmq::PUB, link);
-    xsub_xpub: |link| subscribe(XSubSocket::new(), zmq::XPUB, link);
+    push_pull: |link| ours_to_theirs(PushSocket::builder(), zmq::PULL, link);
+    pull_push: |link| theirs_to_ours(PullSocket::builder(), zmq::PUSH, link);
+    pair_pair: |link| both_ways(PairSocket::builder(), zmq::PAIR, link);
+    pub_sub: |link| publish(PubSocket::builder(), zmq::SUB, link);
+    pub_xsub: |link| publish(PubSocket::builder(), zmq::XSUB, link);
+    xpub_sub: |link| publish(XPubSocket::builder(), zmq::SUB, link);
+    xpub_xsub: |link| publish(XPubSocket::builder(), zmq::XSUB, link);
+    sub_pub: |link| subscribe(SubSocket::builder(), zmq::PUB, link);
+    sub_xpub: |link| subscribe(SubSocket::builder(), zmq::XPUB, link);
+    xsub_pub: |link| subscribe(XSubSocket::builder(), zmq::PUB, link);
+    xsub_xpub: |link| subscribe(XSubSocket::builder(), zmq::XPUB, link);
     req_rep: ask_rep;
     req_router: ask_router;
     rep_req: answer_req;
     rep_dealer: answer_dealer;
     dealer_rep: deal_to_rep;
-    dealer_dealer: |link| both_ways(DealerSocket::new(), zmq::DEALER, link);
+    dealer_dealer: |link| both_ways(DealerSocket::builder(), zmq::DEALER, link);
     dealer_router: deal_to_router;
     router_req: route_to_req;
     router_dealer: route_to_dealer;
@@ -81,20 +102,23 @@ async fn recv_numbered(ours: &Socket<impl CanReceive>) {
     }
 }
 
-async fn ours_to_theirs(ours: Socket<impl CanSend>, theirs: zmq::SocketType, link: Link) {
-    let mut theirs = Theirs::new(theirs);
+async fn ours_to_theirs(ours: Builder<impl CanSend>, theirs: zmq::SocketType, link: Link) {
+    let ours = link.ours(ours);
+    let mut theirs = link.theirs(theirs);
     link.join(&ours, &theirs).await;
     tokio::join!(send_numbered(&ours), theirs.recv_numbered(MESSAGES));
 }
 
-async fn theirs_to_ours(ours: Socket<impl CanReceive>, theirs: zmq::SocketType, link: Link) {
-    let mut theirs = Theirs::new(theirs);
+async fn theirs_to_ours(ours: Builder<impl CanReceive>, theirs: zmq::SocketType, link: Link) {
+    let ours = link.ours(ours);
+    let mut theirs = link.theirs(theirs);
     link.join(&ours, &theirs).await;
     tokio::join!(recv_numbered(&ours), theirs.send_numbered(MESSAGES));
 }
 
-async fn both_ways(ours: Socket<impl CanSend + CanReceive>, theirs: zmq::SocketType, link: Link) {
-    let mut theirs = Theirs::new(theirs);
+async fn both_ways(ours: Builder<impl CanSend + CanReceive>, theirs: zmq::SocketType, link: Link) {
+    let ours = link.ours(ours);
+    let mut theirs = link.theirs(theirs);
     link.join(&ours, &theirs).await;
     for _ in 0..2 {
         tokio::join!(send_numbered(&ours), theirs.recv_numbered(MESSAGES));
@@ -104,11 +128,12 @@ async fn both_ways(ours: Socket<impl CanSend + CanReceive>, theirs: zmq::SocketT
 
 /// Ours publishes.
 async fn publish(
-    ours: Socket<impl CanSend + jackstay::pattern::CanPublish>,
+    ours: Builder<impl CanSend + jackstay::pattern::CanPublish>,
     theirs: zmq::SocketType,
     link: Link,
 ) {
-    let mut theirs = Theirs::new(theirs);
+    let ours = link.ours(ours);
+    let mut theirs = link.theirs(theirs);
     link.join(&ours, &theirs).await;
     if theirs.socket().get_socket_type() == Ok(zmq::SUB) {
         theirs.socket().set_subscribe(b"part").unwrap();
@@ -122,12 +147,13 @@ async fn publish(
 
 /// Ours subscribes.
 async fn subscribe(
-    ours: Socket<impl CanReceive + jackstay::pattern::CanSubscribe>,
+    ours: Builder<impl CanReceive + jackstay::pattern::CanSubscribe>,
     theirs: zmq::SocketType,
     link: Link,
 ) {
+    let ours = link.ours(ours);
     // It calls as fast as it can, and must not drop what matters meanwhile.
-    let mut theirs = Theirs::new(theirs).with(|socket| socket.set_sndhwm(0));
+    let mut theirs = link.theirs(theirs).with(|socket| socket.set_sndhwm(0));
     link.join(&ours, &theirs).await;
     ours.subscribe("part").unwrap();
     ours.subscribe("begin").unwrap();
@@ -152,8 +178,8 @@ async fn subscribe(
 }
 
 async fn ask_rep(link: Link) {
-    let mut ours = ReqSocket::new();
-    let mut theirs = Theirs::new(zmq::REP);
+    let mut ours = link.ours(ReqSocket::builder());
+    let mut theirs = link.theirs(zmq::REP);
     link.join(&ours, &theirs).await;
     for n in 0..50 {
         let asked = ours.request(("", "question", n.to_string()));
@@ -180,8 +206,8 @@ async fn ask_router(link: Link) {
     let ours = ReqSocket::builder()
         .identity(Identity::try_from("asker").unwrap())
         .unwrap();
-    let mut ours = ours.build();
-    let mut theirs = Theirs::new(zmq::ROUTER);
+    let mut ours = link.ours(ours);
+    let mut theirs = link.theirs(zmq::ROUTER);
     link.join(&ours, &theirs).await;
     for n in 0..50 {
         let asked = ours.request(n.to_string());
@@ -201,8 +227,8 @@ async fn ask_router(link: Link) {
 }
 
 async fn answer_req(link: Link) {
-    let ours = RepSocket::new();
-    let mut theirs = Theirs::new(zmq::REQ);
+    let ours = link.ours(RepSocket::builder());
+    let mut theirs = link.theirs(zmq::REQ);
     link.join(&ours, &theirs).await;
     for n in 0..50 {
         theirs
@@ -219,8 +245,8 @@ async fn answer_req(link: Link) {
 }
 
 async fn answer_dealer(link: Link) {
-    let ours = RepSocket::new();
-    let mut theirs = Theirs::new(zmq::DEALER);
+    let ours = link.ours(RepSocket::builder());
+    let mut theirs = link.theirs(zmq::DEALER);
     link.join(&ours, &theirs).await;
     // Many under way at once, with and without an envelope.
     for n in 0..50 {
@@ -241,8 +267,8 @@ async fn answer_dealer(link: Link) {
 }
 
 async fn deal_to_rep(link: Link) {
-    let ours = DealerSocket::new();
-    let mut theirs = Theirs::new(zmq::REP);
+    let ours = link.ours(DealerSocket::builder());
+    let mut theirs = link.theirs(zmq::REP);
     link.join(&ours, &theirs).await;
     for n in 0..50 {
         ours.send(("id", "", n.to_string())).await.unwrap();
@@ -258,9 +284,9 @@ async fn deal_to_rep(link: Link) {
 async fn deal_to_router(link: Link) {
     let ours = DealerSocket::builder()
         .identity(Identity::try_from("dealer").unwrap())
-        .unwrap()
-        .build();
-    let mut theirs = Theirs::new(zmq::ROUTER);
+        .unwrap();
+    let ours = link.ours(ours);
+    let mut theirs = link.theirs(zmq::ROUTER);
     link.join(&ours, &theirs).await;
     for n in 0..MESSAGES {
         ours.send(("part", n.to_string())).await.unwrap();
@@ -285,8 +311,10 @@ async fn deal_to_router(link: Link) {
 }
 
 async fn route_to_req(link: Link) {
-    let ours = RouterSocket::new();
-    let mut theirs = Theirs::new(zmq::REQ).with(|socket| socket.set_identity(b"asker"));
+    let ours = link.ours(RouterSocket::builder());
+    let mut theirs = link
+        .theirs(zmq::REQ)
+        .with(|socket| socket.set_identity(b"asker"));
     link.join(&ours, &theirs).await;
     for n in 0..50 {
         theirs.send(&[n.to_string().as_bytes()]).await;
@@ -306,8 +334,10 @@ async fn route_to_req(link: Link) {
 }
 
 async fn route_to_dealer(link: Link) {
-    let ours = RouterSocket::new();
-    let mut theirs = Theirs::new(zmq::DEALER).with(|socket| socket.set_identity(b"dealer"));
+    let ours = link.ours(RouterSocket::builder());
+    let mut theirs = link
+        .theirs(zmq::DEALER)
+        .with(|socket| socket.set_identity(b"dealer"));
     link.join(&ours, &theirs).await;
     let routed = async {
         for n in 0..MESSAGES {
@@ -328,9 +358,11 @@ async fn route_to_dealer(link: Link) {
 async fn route_to_router(link: Link) {
     let ours = RouterSocket::builder()
         .identity(Identity::try_from("ours").unwrap())
-        .unwrap()
-        .build();
-    let mut theirs = Theirs::new(zmq::ROUTER).with(|socket| socket.set_identity(b"theirs"));
+        .unwrap();
+    let ours = link.ours(ours);
+    let mut theirs = link
+        .theirs(zmq::ROUTER)
+        .with(|socket| socket.set_identity(b"theirs"));
     link.join(&ours, &theirs).await;
     let to = Identity::try_from("theirs").unwrap();
     for n in 0..100 {

@@ -4,11 +4,13 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use jackstay::pattern::Pattern;
-use jackstay::{Endpoint, Socket};
+use jackstay::{Builder, Endpoint, Socket};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use crate::secured::Secured;
 use crate::support::{Transport, within};
+use crate::zap::Handler;
 
 /// A socket of libzmq, with a context of its own. No call of it blocks for longer than [`TIMEOUT`].
 pub struct Theirs {
@@ -17,6 +19,8 @@ pub struct Theirs {
     context: zmq::Context,
     /// The file of an ipc endpoint, which libzmq leaves behind.
     file: OnceCell<String>,
+    /// Decides about its peers.
+    handler: Option<Handler>,
 }
 
 /// A message of libzmq.
@@ -36,7 +40,14 @@ impl Theirs {
             socket: Some(socket),
             context,
             file: OnceCell::new(),
+            handler: None,
         }
+    }
+
+    /// Answers its questions about peers by ZAP: `accepts` is given the mechanism and the credentials.
+    pub fn deciding(mut self, accepts: impl Fn(&str, &[Vec<u8>]) -> bool + Send + 'static) -> Self {
+        self.handler = Some(Handler::start(&self.context, accepts));
+        self
     }
 
     /// Sets options, and does what does not block.
@@ -162,9 +173,20 @@ impl Drop for Theirs {
 pub struct Link {
     pub over: Transport,
     pub ours_binds: bool,
+    pub secured: Secured,
 }
 
 impl Link {
+    /// Ours, with the mechanism of the link.
+    pub fn ours<P: Pattern>(self, builder: Builder<P>) -> Socket<P> {
+        builder.security(self.secured.ours()).build()
+    }
+
+    /// Theirs, with the mechanism of the link.
+    pub fn theirs(self, socket_type: zmq::SocketType) -> Theirs {
+        self.secured.theirs(Theirs::new(socket_type))
+    }
+
     /// Connects the two, and waits until ours knows theirs.
     pub async fn join<P: Pattern>(self, ours: &Socket<P>, theirs: &Theirs) {
         if self.ours_binds {
@@ -183,4 +205,5 @@ impl Link {
 pub const TCP: Link = Link {
     over: Transport::Tcp,
     ours_binds: true,
+    secured: Secured::Null,
 };

@@ -127,6 +127,14 @@ impl Raw {
         octets
     }
 
+    /// Connects, and exchanges greetings with this mechanism.
+    pub async fn greet(at: &Endpoint, mechanism: &[u8]) -> Self {
+        let mut raw = Self::connect(at).await;
+        raw.write(&greeting(3, 1, mechanism)).await;
+        raw.read_exact(64).await;
+        raw
+    }
+
     /// The next frame: flags and body.
     pub async fn read_frame(&mut self) -> (u8, Vec<u8>) {
         let flags = self.read_exact(1).await[0];

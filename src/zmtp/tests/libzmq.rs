@@ -142,7 +142,9 @@ fn a_dealer_with_an_identity_sends_a_multipart_message_and_answers_ping() {
         side.arrive(&stream[..cut], now);
         side.arrive(&stream[cut..], now);
         let mut arrived = std::mem::take(&mut side.arrived);
-        let Established { peer, mut engine } = side.established();
+        let Established {
+            peer, mut engine, ..
+        } = side.established();
         assert_eq!(peer.identity.as_bytes(), b"worker-1");
         let expected = Seen::Message(Message::from(("", "hello", vec![b'x'; 256])));
         assert_eq!(

@@ -89,7 +89,9 @@ fn g6_to_a_peer_of_3_0_ping_is_sent_only_if_configured() {
         let mut side = Side::new(ours, now);
         side.arrive(&greeting(0), now);
         side.arrive(&ready(&[("Socket-Type", b"PUSH")]), now);
-        let Established { peer, mut engine } = side.established();
+        let Established {
+            peer, mut engine, ..
+        } = side.established();
         assert_eq!(peer.version, Version::V3_0);
         assert_eq!(engine.on_timeout(now + 10 * SECOND), Ok(()));
         assert_eq!(engine.output(), expected);

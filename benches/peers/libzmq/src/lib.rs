@@ -2,7 +2,8 @@
 //!
 //! The source crate compiles with an empty `platform.hpp`, so libzmq would do without what every packaged libzmq on
 //! Linux has: above all `eventfd`, in place of which each wake would go through a socket pair. A comparison with that
-//! would flatter its rivals, so what `configure` finds on any Linux is defined here.
+//! would flatter its rivals, so what `configure` finds on any Linux is defined here. It also gets libsodium, without
+//! which there is no CURVE.
 use std::env;
 
 /// Where a library lies. Only its absence is ever passed.
@@ -17,8 +18,10 @@ impl Build {
         Self::default()
     }
 
-    pub fn with_libsodium(&mut self, location: Option<LibLocation>) -> &mut Self {
-        self.0.with_libsodium(location);
+    /// Whatever the caller says, libsodium is there: the crate beside this one has built it.
+    pub fn with_libsodium(&mut self, _location: Option<LibLocation>) -> &mut Self {
+        let built = LibLocation::new(env!("SODIUM_LIB"), env!("SODIUM_INCLUDE"));
+        self.0.with_libsodium(Some(built));
         self
     }
 
@@ -51,4 +54,5 @@ const LINUX: &[&str] = &[
     "HAVE_MKDTEMP=1",
     "HAVE_FORK=1",
     "ZMQ_CACHELINE_SIZE=64",
+    "ZMQ_HAVE_CRYPTO_BOX_EASY_FNS=1",
 ];

@@ -1,0 +1,262 @@
+//! CURVE under a whole connection: two handshakes, then two engines.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::mechanism::Seal;
+use crate::security::{KeyPair, Principal, Refusal, SecretKey};
+
+fn pair(seed: u8) -> Arc<KeyPair> {
+    Arc::new(SecretKey::from_bytes(&[seed; 32]).into())
+}
+
+fn client() -> Role {
+    Role::CurveClient {
+        server: *pair(2).public_key(),
+        own: pair(1),
+    }
+}
+
+fn server() -> Role {
+    Role::CurveServer { own: pair(2) }
+}
+
+/// A side in its handshake, whose authenticator accepts everybody.
+struct Shaking {
+    handshake: Handshake,
+    arrived: BytesMut,
+    established: Option<Established>,
+}
+
+impl Shaking {
+    fn new(config: HandshakeConfig, role: &Role, now: Instant) -> Self {
+        let mechanism = role.begin(config.announcement(), Asked::Never).unwrap();
+        Self {
+            handshake: Handshake::new(config, mechanism, now),
+            arrived: BytesMut::new(),
+            established: None,
+        }
+    }
+
+    /// Takes in octets; returns what it says.
+    fn step(
+        &mut self,
+        octets: &[u8],
+        now: Instant,
+        verdict: &Result<Principal, Refusal>,
+    ) -> Result<BytesMut, HandshakeError> {
+        self.arrived.extend_from_slice(octets);
+        while self.established.is_none() {
+            match self.handshake.input(&mut self.arrived, now)? {
+                Progress::Waiting => break,
+                Progress::Decide(_) => self.handshake.decided(verdict.clone())?,
+                Progress::Established(established) => self.established = Some(*established),
+            }
+        }
+        Ok(self.handshake.output().split())
+    }
+}
+
+/// One side of an encrypted connection.
+struct Secure {
+    engine: Engine,
+    seal: Box<dyn Seal>,
+    arrived: BytesMut,
+}
+
+impl Secure {
+    fn new(side: Shaking) -> Self {
+        let established = side.established.expect("an end of the handshake");
+        assert_eq!(side.arrived, "", "nothing was sent behind the handshake");
+        Self {
+            engine: established.engine,
+            seal: established.seal.expect("encrypted"),
+            arrived: BytesMut::new(),
+        }
+    }
+
+    /// What is written for these octets, which are framed.
+    fn seal(&mut self, plain: &[u8]) -> Vec<u8> {
+        let mut plain = BytesMut::from(plain);
+        let mut sealed = Vec::new();
+        while let Some(header) = FrameHeader::parse(&plain).unwrap() {
+            let frame = plain.split_to(header.header_len + header.body_len);
+            self.seal
+                .seal(header.kind, &frame[header.header_len..], &mut sealed);
+        }
+        sealed
+    }
+
+    fn sealed_message(&mut self, message: impl Into<Message>) -> Vec<u8> {
+        let mut plain = Vec::new();
+        encode_message(&message.into(), &mut plain);
+        self.seal(&plain)
+    }
+
+    fn receive(&mut self, octets: &[u8], now: Instant) -> Result<Vec<Seen>, ProtocolError> {
+        self.arrived.extend_from_slice(octets);
+        receive_all(&mut self.engine, &mut self.arrived, now)
+    }
+}
+
+/// Shakes hands, `step` octets at a time.
+fn secure((one, other): (SocketType, SocketType), step: usize, now: Instant) -> (Secure, Secure) {
+    secure_with(config(one), config(other), step, now)
+}
+
+fn secure_with(
+    one: HandshakeConfig,
+    other: HandshakeConfig,
+    step: usize,
+    now: Instant,
+) -> (Secure, Secure) {
+    let verdict = Ok(Principal::new("joe"));
+    let mut client = Shaking::new(one, &client(), now);
+    let mut server = Shaking::new(other, &server(), now);
+    let (mut there, mut back) = (BytesMut::new(), BytesMut::new());
+    loop {
+        let some = there.split_to(there.len().min(step));
+        back.unsplit(server.step(&some, now, &verdict).unwrap());
+        let some = back.split_to(back.len().min(step));
+        there.unsplit(client.step(&some, now, &verdict).unwrap());
+        if there.is_empty() && back.is_empty() {
+            break;
+        }
+    }
+    let principal = |side: &Shaking| side.established.as_ref().unwrap().principal.clone();
+    assert_eq!(principal(&server).unwrap().user_id(), "joe");
+    assert!(principal(&client).is_none());
+    (Secure::new(client), Secure::new(server))
+}
+
+const PUSH_PULL: (SocketType, SocketType) = (SocketType::Push, SocketType::Pull);
+const SUB_PUB: (SocketType, SocketType) = (SocketType::Sub, SocketType::Pub);
+
+fn messages() -> Vec<Message> {
+    vec![
+        "a".into(),
+        "".into(),
+        ("key", "", vec![7; 300]).into(),
+        vec![1; 5000].into(),
+        vec![2; 70].into(),
+    ]
+}
+
+#[test]
+fn f7_messages_arrive_whole_and_in_order_however_the_stream_is_cut() {
+    let now = Instant::now();
+    for step in [1, 7, 64, usize::MAX] {
+        let (mut client, mut server) = secure(PUSH_PULL, step, now);
+        let sealed: Vec<u8> = messages()
+            .into_iter()
+            .flat_map(|message| client.sealed_message(message))
+            .collect();
+        let mut seen = Vec::new();
+        for octets in sealed.chunks(step.min(sealed.len())) {
+            seen.extend(server.receive(octets, now).unwrap());
+        }
+        let expected: Vec<_> = messages().into_iter().map(Seen::Message).collect();
+        assert_eq!(seen, expected, "step {step}");
+    }
+}
+
+#[test]
+fn c6_subscriptions_and_heartbeats_travel_within() {
+    let now = Instant::now();
+    let (mut client, mut server) = secure(SUB_PUB, usize::MAX, now);
+    let mut plain = Vec::new();
+    put_subscription(Version::V3_1, true, b"topic", &mut plain);
+    put_subscription(Version::V3_1, false, b"topic", &mut plain);
+    plain.extend_from_slice(b"\x04\x09\x04PING\0\x0act");
+    let sealed = client.seal(&plain);
+    let topic = Bytes::from_static(b"topic");
+    assert_eq!(
+        server.receive(&sealed, now),
+        Ok(vec![Seen::Subscribe(topic.clone()), Seen::Cancel(topic)])
+    );
+    assert_eq!(server.engine.output().split(), "\x04\x07\x04PONGct");
+}
+
+#[test]
+fn c7_the_outer_frame_may_be_a_command_but_not_continued() {
+    let now = Instant::now();
+    let outer = |flags: u8| {
+        let (mut client, mut server) = secure(PUSH_PULL, usize::MAX, now);
+        let mut sealed = client.sealed_message("a");
+        sealed[0] |= flags;
+        server.receive(&sealed, now)
+    };
+    let seen = Ok(vec![Seen::Message("a".into())]);
+    assert_eq!(outer(0), seen);
+    assert_eq!(outer(4), seen);
+    assert_eq!(outer(1), Err(ProtocolError::NotEncrypted));
+}
+
+#[test]
+fn c9_what_is_not_encrypted_is_an_error_and_nothing_of_it_is_delivered() {
+    let now = Instant::now();
+    for plain in [
+        &b"\0\x01a"[..],
+        b"\x04\x05\x04PING\0\0",
+        b"\x04\x0a\x05ERROR\x03400",
+        b"\0\x20\x07MESSAGE000000000000000000000000",
+        b"\0\x28READY   00000000000000000000000000000000",
+    ] {
+        let (_, mut server) = secure(PUSH_PULL, usize::MAX, now);
+        assert_eq!(
+            server.receive(plain, now),
+            Err(ProtocolError::NotEncrypted),
+            "{}",
+            plain.escape_ascii()
+        );
+    }
+}
+
+#[test]
+fn c9_a_changed_octet_ends_the_connection_before_anything_is_delivered() {
+    let now = Instant::now();
+    let (mut client, _) = secure(PUSH_PULL, usize::MAX, now);
+    let sealed = client.sealed_message(("a", "b"));
+    for at in 0..sealed.len() {
+        let (_, mut server) = secure(PUSH_PULL, usize::MAX, now);
+        let mut changed = sealed.clone();
+        changed[at] ^= 0x10;
+        // A longer length is waited for.
+        let outcome = server.receive(&changed, now);
+        assert!(
+            outcome.is_err() || outcome == Ok(vec![]),
+            "octet {at}: {outcome:?}"
+        );
+        assert!(server.engine.output().is_empty(), "nothing is answered");
+    }
+}
+
+#[test]
+fn f11_the_limits_are_those_of_the_frames_within() {
+    let now = Instant::now();
+    let limits = Limits {
+        max_message_size: 100,
+        max_frames: 2,
+        max_handshake_command: 1000,
+        ..Limits::default()
+    };
+    let refused = |message: Message| {
+        let strict = HandshakeConfig {
+            limits,
+            ..config(SocketType::Pull)
+        };
+        let ours = config(SocketType::Push);
+        let (mut client, mut server) = secure_with(ours, strict, usize::MAX, now);
+        let sealed = client.sealed_message(message);
+        server.receive(&sealed, now)
+    };
+    assert!(refused(vec![0; 100].into()).is_ok());
+    let too_large = |size, limit| Err(ProtocolError::MessageTooLarge { size, limit });
+    assert_eq!(refused(vec![0; 101].into()), too_large(101, 100));
+    assert_eq!(
+        refused((vec![0; 50], vec![0; 51]).into()),
+        too_large(101, 100)
+    );
+    let too_many = Err(ProtocolError::TooManyFrames { limit: 2 });
+    assert_eq!(refused(["a", "b", "c"].into()), too_many);
+}
