@@ -221,19 +221,6 @@ impl Known {
     }
 }
 
-/// Who the owner of a certificate is: the key in Z85 is the user id, and the certificate's properties are the
-/// principal's.
-impl From<&Certificate> for Principal {
-    fn from(certificate: &Certificate) -> Self {
-        let principal = Self::new(certificate.key().to_string());
-        certificate
-            .properties()
-            .fold(principal, |principal, (name, value)| {
-                principal.with(name, value.to_owned())
-            })
-    }
-}
-
 /// What changes when a file does.
 #[derive(Debug, PartialEq, Eq)]
 struct Stamp {
