@@ -260,6 +260,7 @@ impl Grant {
 #[cfg(test)]
 mod tests {
     use std::task::{Context, Waker};
+    use std::time::Duration;
 
     use super::*;
 
@@ -300,7 +301,8 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         grant.revoke();
-        waiting.await.unwrap();
+        let woken = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+        woken.expect("nobody is woken").unwrap();
     }
 
     #[test]
