@@ -69,6 +69,10 @@ impl Session {
             Ok(established) => established,
             Err(error) => {
                 report(EventKind::HandshakeFailed(error.clone()));
+                if !matches!(error, HandshakeError::TimedOut | HandshakeError::Closed) {
+                    // The peer is told why, if it listens.
+                    let _ = timeout(GOOD_BYE, farewell(&stream, handshake.output())).await;
+                }
                 return Err(NotServed::Handshake(error));
             }
         };
@@ -81,10 +85,10 @@ impl Session {
         let pipe = match owner.admit(pipe, newcomer) {
             Ok(pipe) => pipe,
             Err(reason) => {
+                report(EventKind::Refused(reason));
                 let mut error = BytesMut::new();
                 put_error(&mut error, reason);
                 let _ = timeout(GOOD_BYE, write_all(&stream, &mut error)).await;
-                report(EventKind::Refused(reason));
                 return Err(NotServed::Refused);
             }
         };
@@ -221,28 +225,23 @@ async fn shake_hands(
         let written = write_all(stream, handshake.output()).await;
         written.map_err(|_| HandshakeError::Closed)?;
         read.reserve(FIRST_READ);
-        match poll_fn(|cx| stream.poll_read(cx, read)).await {
+        match poll_fn(|cx| stream.poll_read(cx, read, usize::MAX)).await {
             Ok(0) | Err(_) => return Err(HandshakeError::Closed),
             Ok(_) => {}
         }
-        let outcome = handshake.input(read, Instant::now().into_std());
-        match outcome {
-            Ok(None) => {}
-            Ok(Some(established)) => {
-                let written = write_all(stream, handshake.output()).await;
-                return written
-                    .map(|()| established)
-                    .map_err(|_| HandshakeError::Closed);
-            }
-            Err(error) => {
-                // The peer is told why, if it listens.
-                if write_all(stream, handshake.output()).await.is_ok() {
-                    let _ = timeout(GOOD_BYE, good_bye(stream)).await;
-                }
-                return Err(error);
-            }
+        if let Some(established) = handshake.input(read, Instant::now().into_std())? {
+            let written = write_all(stream, handshake.output()).await;
+            return written
+                .map(|()| established)
+                .map_err(|_| HandshakeError::Closed);
         }
     }
+}
+
+/// Sends the last octets of a handshake that failed, and says good-bye.
+async fn farewell(stream: &Stream, last: &mut BytesMut) -> io::Result<()> {
+    write_all(stream, last).await?;
+    good_bye(stream).await
 }
 
 async fn write_all(stream: &Stream, octets: &mut BytesMut) -> io::Result<()> {
@@ -261,7 +260,7 @@ async fn good_bye(stream: &Stream) -> io::Result<()> {
     poll_fn(|cx| stream.poll_flush(cx)).await?;
     poll_fn(|cx| stream.poll_shutdown(cx)).await?;
     let mut discarded = BytesMut::with_capacity(FIRST_READ);
-    while poll_fn(|cx| stream.poll_read(cx, &mut discarded)).await? > 0 {
+    while poll_fn(|cx| stream.poll_read(cx, &mut discarded, usize::MAX)).await? > 0 {
         discarded.clear();
     }
     Ok(())

@@ -1,22 +1,22 @@
 //! [`Engine`]: one connection after its handshake. Octets in, messages out; no socket, no clock.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::codec::ZmtpCodec;
+use super::codec::{Piece, ZmtpCodec};
 use super::control::Control;
 use super::error::ProtocolError;
 use super::heartbeat::HeartbeatConfig;
+use super::run::Extent;
 use super::{Limits, PeerMetadata};
 use crate::message::Message;
 use crate::pattern::SocketType;
 
 /// The protocol of one connection from the finished handshake to its end.
 ///
-/// The owner, after every read from the connection, calls [`receive`](Self::receive) until it returns `None`, then
-/// writes what [`output`](Self::output) holds; when [`next_timeout`](Self::next_timeout) has come it reads once more and
+/// The owner reads to where [`body`](Self::body) says or behind what it has, tells that by [`heard`](Self::heard), and calls
+/// [`receive`](Self::receive) until it returns `None`; then it writes what [`output`](Self::output) holds; when [`next_timeout`](Self::next_timeout) has come it reads once more and
 /// calls [`on_timeout`](Self::on_timeout). Any error is the end of the connection. A call more than needed does no harm.
 ///
 /// Messages to send do not pass through here: the sender encodes them into their outbox.
@@ -27,9 +27,13 @@ pub(crate) struct Engine {
     output: BytesMut,
 }
 
-/// What a peer sends beside messages. A topic may share the buffer that it arrived in: copy it to keep it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a peer sends.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Inbound {
+    /// Messages at the head of the buffer.
+    Run(Extent),
+    /// A message that was in pieces.
+    Message(Message),
     /// A subscription to a topic.
     Subscribe(Bytes),
     /// The end of a subscription.
@@ -55,28 +59,46 @@ impl Engine {
         }
     }
 
-    /// Moves messages from the head of `buf` to `batch`, until that holds `most`, until a subscription follows them, or
-    /// until none is complete.
+    /// Takes what comes next off the head of `buf`: up to `most` messages in one run, a message that was in pieces, or a
+    /// subscription. `None` if nothing is complete.
     ///
-    /// Commands that are only the engine's business are dealt with on the way.
+    /// A run stays where it is: cut it off before the next call. Commands that are only the engine's business are dealt
+    /// with on the way.
     #[inline]
     pub(crate) fn receive(
         &mut self,
         buf: &mut BytesMut,
         now: Instant,
-        batch: &mut VecDeque<Message>,
         most: usize,
     ) -> Result<Option<Inbound>, ProtocolError> {
-        // H3: a look at the same octets once more is no sign of life.
-        if self.codec.is_news(buf) {
-            self.control.heard(now);
+        while let Some(piece) = self.codec.next(buf, most)? {
+            let inbound = match piece {
+                Piece::Run(extent) => Some(Inbound::Run(extent)),
+                Piece::Message(message) => Some(Inbound::Message(message)),
+                Piece::Command(command) => self.control.obey(&command, now)?,
+            };
+            if inbound.is_some() {
+                return Ok(inbound);
+            }
         }
-        let Self { codec, control, .. } = self;
-        let deliver = |message| {
-            batch.push_back(message);
-            batch.len() < most
-        };
-        codec.decode_each(buf, deliver, |command| control.obey(&command, now))
+        Ok(None)
+    }
+
+    /// The buffer of a large body that is arriving, and how much of it is missing: the next octets of the connection are
+    /// to be read there, not more, if `receive` has left nothing in its `buf`.
+    pub(crate) fn body(&mut self) -> Option<(&mut BytesMut, usize)> {
+        self.codec.body()
+    }
+
+    /// How much to read at most where no large body is arriving.
+    pub(crate) fn read_ahead(&self) -> usize {
+        self.codec.read_ahead()
+    }
+
+    /// Something has arrived: a sign of life (H3).
+    #[inline]
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.control.heard(now);
     }
 
     /// The octets that the engine has to send: PONG and PING.
@@ -99,21 +121,4 @@ impl Engine {
     pub(crate) fn on_timeout(&mut self, now: Instant) -> Result<(), ProtocolError> {
         self.control.on_timeout(now)
     }
-
-    /// Takes `now` for a sign of life, though nothing was read.
-    ///
-    /// For an owner that does not read, because its inbox is full: it cannot know that the peer is silent.
-    pub(crate) fn excuse_silence(&mut self, now: Instant) {
-        self.control.heard(now);
-    }
-
-    /// How many octets to make room for before the next read, as far as the frame at the head of `buf` tells; 0 if it
-    /// does not.
-    pub(crate) fn wire_hint(&self, buf: &BytesMut) -> usize {
-        // F2: an announced size is only a word; room grows with what has arrived.
-        ZmtpCodec::missing(buf).min(buf.len().max(MAX_AHEAD))
-    }
 }
-
-/// F2: what may be allocated for a frame beyond what has arrived, at least.
-const MAX_AHEAD: usize = 64 * 1024;

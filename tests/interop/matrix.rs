@@ -10,7 +10,7 @@ use jackstay::{
     ReqSocket, RouterSocket, Socket, SubSocket, XPubSocket, XSubSocket,
 };
 
-use crate::support::within;
+use crate::support::{Transport, within};
 use crate::theirs::{Link, Theirs};
 
 /// One module for each pair, one for each transport in it, one test for each side that binds.
@@ -18,11 +18,11 @@ macro_rules! matrix {
     ($($pair:ident: $exchange:expr;)+) => {$(
         mod $pair {
             use super::*;
-            matrix!(@transport tcp, "tcp://127.0.0.1:*", $exchange);
-            matrix!(@transport ipc, "ipc://*", $exchange);
+            matrix!(@transport tcp, Transport::Tcp, $exchange);
+            matrix!(@transport ipc, Transport::Ipc, $exchange);
         }
     )+};
-    (@transport $name:ident, $over:literal, $exchange:expr) => {
+    (@transport $name:ident, $over:expr, $exchange:expr) => {
         mod $name {
             use super::*;
 
@@ -115,7 +115,7 @@ async fn publish(
     } else {
         theirs.send(&[b"\x01part"]).await;
     }
-    theirs.attend(ours.wait_for_subscribers(1)).await;
+    theirs.attend(ours.wait_for_subscribers(1)).await.unwrap();
     ours.send("not subscribed to").await.unwrap();
     tokio::join!(send_numbered(&ours), theirs.recv_numbered(MESSAGES));
 }
