@@ -13,8 +13,9 @@ use crate::socket::ReqSocket;
 ///
 /// Only the status 200 accepts. If nobody is bound there for a second, or there is no answer in time, the peer is refused
 /// for now and may try again; an answer that is malformed, or to another request, is a failure of the authenticator.
+///
+/// A password is copied into a message for the handler, whose memory nobody overwrites.
 #[derive(Debug)]
-#[doc(alias = "ZMQ_ZAP_DOMAIN")]
 pub struct ZapAuthenticator {
     timeout: Duration,
     /// The number of the next request.
@@ -61,12 +62,10 @@ async fn ask(id: [u8; 8], peer: &Candidate) -> Result<Principal, Refusal> {
     socket
         .connect(ENDPOINT)
         .map_err(|error| Refusal::internal(error.to_string()))?;
-    let bound = timeout(HANDLER_IS_BOUND, socket.wait_for_peers(1)).await;
-    if !matches!(bound, Ok(Ok(()))) {
-        return Err(Refusal::temporary(format!(
-            "no ZAP handler is bound at {ENDPOINT}"
-        )));
-    }
+    let Ok(Ok(())) = timeout(HANDLER_IS_BOUND, socket.wait_for_peers(1)).await else {
+        let reason = format!("no ZAP handler is bound at {ENDPOINT}");
+        return Err(Refusal::temporary(reason));
+    };
     let reply = socket
         .request(wire::request(&id, peer))
         .await
