@@ -18,6 +18,36 @@ use crate::transport::PeerAddress;
 ///
 /// It is asked once for each connection, within the handshake, and for many at the same time. Each connection waits for
 /// its own answer only.
+///
+/// ```
+/// use jackstay::security::{
+///     Authenticator, Candidate, Credentials, Decision, Password, Principal, Refusal,
+/// };
+///
+/// struct Accounts;
+///
+/// impl Accounts {
+///     /// The full name of a user who shows the right password; say, by asking another service.
+///     async fn full_name(&self, user: &str, password: &Password) -> Option<String> {
+///         let expected = Password::new("secret").ok()?;
+///         (user == "joe" && *password == expected).then(|| "Joe Public".into())
+///     }
+/// }
+///
+/// impl Authenticator for Accounts {
+///     fn authenticate<'a>(&'a self, peer: &'a Candidate) -> Decision<'a> {
+///         Box::pin(async move {
+///             let Credentials::Plain { user, password } = &peer.credentials else {
+///                 return Err(Refusal::denied("only with a name and a password"));
+///             };
+///             match self.full_name(user, password).await {
+///                 Some(name) => Ok(Principal::new(user).with("name", name)),
+///                 None => Err(Refusal::denied("no such account")),
+///             }
+///         })
+///     }
+/// }
+/// ```
 pub trait Authenticator: Send + Sync + 'static {
     /// Decides on one peer.
     ///

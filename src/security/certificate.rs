@@ -9,7 +9,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::keys::{KeyError, KeyPair, PublicKey, SecretKey};
-use super::zpl;
+use super::{Principal, zpl};
 
 /// A public key, and what its owner says of himself.
 ///
@@ -141,6 +141,19 @@ impl FromStr for Certificate {
 
     fn from_str(text: &str) -> Result<Self, CertificateError> {
         Parsed::from(text).map(|parsed| parsed.certificate)
+    }
+}
+
+/// Who the owner of a certificate is: the key in Z85 is the user id, and the certificate's properties are the
+/// principal's.
+impl From<&Certificate> for Principal {
+    fn from(certificate: &Certificate) -> Self {
+        let principal = Self::new(certificate.key().to_string());
+        certificate
+            .properties()
+            .fold(principal, |principal, (name, value)| {
+                principal.with(name, value.to_owned())
+            })
     }
 }
 

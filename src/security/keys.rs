@@ -104,7 +104,10 @@ impl SecretKey {
     /// The key of these octets, which the caller should overwrite.
     #[must_use]
     pub fn from_bytes(octets: &[u8; KEY]) -> Self {
-        Self(Box::new(Zeroizing::new(*octets)))
+        // Copied to where it stays, so that it is not left where it was on the way.
+        let mut secret = Box::new(Zeroizing::new([0; KEY]));
+        secret.copy_from_slice(octets);
+        Self(secret)
     }
 
     /// The octets of the key.

@@ -12,6 +12,59 @@
 //!
 //! A principal may carry [`Permissions`], which say what it may subscribe to and send, and stand under a [`Grant`], by
 //! which it can be shut out again while it is connected.
+//!
+//! # Choosing an authenticator
+//!
+//! | who may connect | |
+//! | --- | --- |
+//! | every client | [`AnyClient`] |
+//! | those from certain addresses | [`AddressFilter`] |
+//! | those with a name and a password (PLAIN) | [`UserList`] |
+//! | those with a key of a list (CURVE) | `KeyList` |
+//! | those with a certificate in a directory (CURVE) | `KeyDirectory` |
+//! | whom a function, another service or a database says | [`from_fn`], [`Authenticator`] |
+//! | whom the ZAP handler of the process says | [`zap::ZapAuthenticator`] |
+//!
+//! Two of them together, such as addresses *and* passwords, are [`Authenticator::and`]; what those that are accepted may
+//! do is cut down by [`Authenticator::restricted`]. All refuse whoever they do not know.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use jackstay::security::{
+//!     AddressFilter, Authenticator, Candidate, Credentials, Password, SubscriptionPrefixes, UserList,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let users = Arc::new(UserList::new());
+//! users.insert("joe", Password::new("secret")?);
+//!
+//! let authenticator = AddressFilter::allow(["10.0.0.0/8".parse()?])
+//!     .and(users.clone())
+//!     .restricted(SubscriptionPrefixes::new().allow("joe", "weather."));
+//!
+//! // What a socket asks, and hears, when joe connects:
+//! let address = jackstay::PeerAddress::Tcp("10.1.2.3:50000".parse()?);
+//! let user = "joe".into();
+//! let password = Password::new("secret")?;
+//! let peer = Candidate::new(address, Credentials::Plain { user, password });
+//! let joe = authenticator.authenticate(&peer).await?;
+//! assert_eq!(joe.user_id(), "joe");
+//! assert!(joe.may_subscribe(b"weather.ghent") && !joe.may_subscribe(b"news"));
+//!
+//! // The list is shared: joe's connections end with the entry.
+//! users.remove("joe");
+//! assert!(joe.is_revoked());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Keys
+//!
+//! With the feature `curve`, a `SecretKey` is made from the randomness of the system, printed by nothing, and overwritten
+//! when it is dropped; its `PublicKey` is how its owner is known. Both can be kept in certificate files, which other
+//! ZeroMQ libraries read and write, too. A client needs its own `KeyPair` and the server's public key; a server needs its
+//! `KeyPair` and an authenticator, since a key of which nobody says whose it is proves nothing.
 
 mod adapters;
 mod address_filter;

@@ -180,6 +180,24 @@ impl fmt::Debug for Principal {
 /// What a [`Principal`] may do on a socket. What an implementation does not speak of is allowed.
 ///
 /// It is asked at each subscription and identity, so it should answer from memory.
+///
+/// ```
+/// use jackstay::Identity;
+/// use jackstay::security::{Permissions, Principal};
+///
+/// /// Nobody but the operator sends, and everybody goes by their own name.
+/// struct House;
+///
+/// impl Permissions for House {
+///     fn may_use_identity(&self, who: &Principal, identity: &Identity) -> bool {
+///         identity.as_bytes() == who.user_id().as_bytes()
+///     }
+///
+///     fn may_send(&self, who: &Principal) -> bool {
+///         who.user_id() == "operator"
+///     }
+/// }
+/// ```
 pub trait Permissions: Send + Sync + 'static {
     /// Whether `who` may subscribe to all topics that begin with `prefix`; the empty prefix is every topic.
     fn may_subscribe(&self, who: &Principal, prefix: &[u8]) -> bool {
@@ -197,6 +215,20 @@ pub trait Permissions: Send + Sync + 'static {
     fn may_send(&self, who: &Principal) -> bool {
         let _ = who;
         true
+    }
+}
+
+impl<P: Permissions + ?Sized> Permissions for Arc<P> {
+    fn may_subscribe(&self, who: &Principal, prefix: &[u8]) -> bool {
+        (**self).may_subscribe(who, prefix)
+    }
+
+    fn may_use_identity(&self, who: &Principal, identity: &Identity) -> bool {
+        (**self).may_use_identity(who, identity)
+    }
+
+    fn may_send(&self, who: &Principal) -> bool {
+        (**self).may_send(who)
     }
 }
 
@@ -228,6 +260,7 @@ impl Grant {
 #[cfg(test)]
 mod tests {
     use std::task::{Context, Waker};
+    use std::time::Duration;
 
     use super::*;
 
@@ -268,7 +301,8 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         grant.revoke();
-        waiting.await.unwrap();
+        let woken = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+        woken.expect("nobody is woken").unwrap();
     }
 
     #[test]
@@ -292,7 +326,8 @@ mod tests {
         let [joe, ann] = ["joe", "ann"].map(|name| {
             Principal::new(name)
                 .restricted(Arc::new(NoTopics))
-                .restricted(Arc::new(Mute("joe")))
+                // Also through one more pointer.
+                .restricted(Arc::new(Arc::new(Mute("joe"))))
         });
         assert!(!joe.may_subscribe(b"") && !ann.may_subscribe(b""));
         assert!(!joe.may_send() && ann.may_send());

@@ -13,8 +13,9 @@ use crate::socket::ReqSocket;
 ///
 /// Only the status 200 accepts. If nobody is bound there for a second, or there is no answer in time, the peer is refused
 /// for now and may try again; an answer that is malformed, or to another request, is a failure of the authenticator.
+///
+/// A password is copied into a message for the handler, whose memory nobody overwrites.
 #[derive(Debug)]
-#[doc(alias = "ZMQ_ZAP_DOMAIN")]
 pub struct ZapAuthenticator {
     timeout: Duration,
     /// The number of the next request.
