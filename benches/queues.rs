@@ -1,4 +1,5 @@
-//! The queues of a pipe, the policies over them and the topics, each alone: no socket, no connection, no second task.
+//! The queues of a pipe, the policies over them, the topics and (with the feature `curve`) the encryption of frames, each
+//! alone: no socket, no connection, no second task.
 //!
 //! They are private, and a public way in would be one to keep. So this program is made of the library's own source:
 //! what is measured is the same code, under the same paths.
@@ -57,12 +58,18 @@ use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tokio_util::codec::Encoder;
 
+#[cfg(feature = "curve")]
+use crate::mechanism::{Asked, Mechanism, Role, Step, Traffic};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::pipe::{Arrival, Load, Pipe, PipeConfig, Push, ReadyList, Take, Wake, Writing, buffers};
 use crate::routing::{Audience, FairQueue, FanOut, LoadBalance, TopicIndex};
+#[cfg(feature = "curve")]
+use crate::security::KeyPair;
 use crate::transport::Stream;
 use crate::zmtp::{Extent, Run, ZmtpCodec};
+#[cfg(feature = "curve")]
+use crate::zmtp::{FrameHeader, FrameKind};
 
 /// The pipes of a socket without the socket, and what their sessions would hold.
 struct Pipes {
@@ -360,6 +367,92 @@ fn topics(c: &mut Criterion) {
     });
 }
 
+/// 64 frames of one connection under CURVE, in one buffer; divide by 64 for one box.
+#[cfg(feature = "curve")]
+fn curve(c: &mut Criterion) {
+    const FRAMES: u64 = 64;
+    let mut group = c.benchmark_group("CURVE");
+    for (name, size) in [("64 B", 64), ("1 KiB", 1 << 10), ("16 KiB", 16 << 10)] {
+        let body = vec![7; size];
+        let (mut client, mut server) = connected();
+        group.throughput(Throughput::Elements(FRAMES));
+        let mut sealed = Vec::new();
+        group.bench_function(format!("seal {name}"), |b| {
+            b.iter(|| {
+                sealed.clear();
+                for _ in 0..FRAMES {
+                    client
+                        .seal
+                        .seal(FrameKind::Last, black_box(&body), &mut sealed);
+                }
+                sealed.len()
+            });
+        });
+        group.bench_function(format!("open {name}"), |b| {
+            let mut seal = || {
+                let mut frame = Vec::new();
+                client.seal.seal(FrameKind::Last, &body, &mut frame);
+                let header = FrameHeader::parse(&frame).expect("a frame");
+                frame.split_off(header.expect("a whole one").header_len)
+            };
+            b.iter_custom(|iterations| {
+                let mut spent = Duration::ZERO;
+                for _ in 0..iterations {
+                    let mut frames: Vec<_> = (0..FRAMES).map(|_| seal()).collect();
+                    let begun = Instant::now();
+                    for frame in &mut frames {
+                        black_box(server.open.open(frame).expect("it opens"));
+                    }
+                    spent += begun.elapsed();
+                }
+                spent
+            });
+        });
+    }
+}
+
+/// Both sides of a connection under CURVE, which have shaken hands.
+#[cfg(feature = "curve")]
+fn connected() -> (Traffic, Traffic) {
+    let (server_key, client_key) = (KeyPair::generate(), KeyPair::generate());
+    let (server_key, client_key) = (server_key.expect("keys"), client_key.expect("keys"));
+    let client = Role::CurveClient {
+        server: *server_key.public_key(),
+        own: Arc::new(client_key),
+    };
+    let server = Role::CurveServer {
+        own: Arc::new(server_key),
+    };
+    let begin = |role: Role| role.begin(bytes::Bytes::new(), Asked::Never).expect("keys");
+    let (mut client, mut server) = (begin(client), begin(server));
+    let (mut there, mut back) = (BytesMut::new(), BytesMut::new());
+    client.start(&mut there);
+    // HELLO, WELCOME, INITIATE, READY.
+    while !there.is_empty() {
+        let step = server.receive(command(&mut there), Instant::now(), &mut back);
+        if let Step::Decide { .. } = step.expect("an honest client") {
+            server.accept(&mut back);
+        }
+        let step = client.receive(command(&mut back), Instant::now(), &mut there);
+        step.expect("an honest server");
+    }
+    let traffic = |mut side: Box<dyn Mechanism>| side.traffic().expect("encrypted");
+    (traffic(client), traffic(server))
+}
+
+/// The body of the command in `octets`.
+#[cfg(feature = "curve")]
+fn command(octets: &mut BytesMut) -> bytes::Bytes {
+    let header = FrameHeader::parse(octets).expect("a frame");
+    let mut frame = octets.split();
+    frame
+        .split_off(header.expect("a whole one").header_len)
+        .freeze()
+}
+
+#[cfg(not(feature = "curve"))]
+fn curve(_: &mut Criterion) {}
+
 /// Measures `round` alone, of `prepare`, `round`, `undo` in turn.
 fn measure(
     iterations: u64,
@@ -390,6 +483,7 @@ criterion_group!(
     fair_queue,
     load_balance,
     fan_out,
-    topics
+    topics,
+    curve
 );
 criterion_main!(benches);

@@ -91,6 +91,6 @@ pub use crate::transport::{Keepalive, Listener, PeerAddress, TcpOptions};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "curve"))]
 #[doc = include_str!("../PATTERNS.md")]
 struct Patterns;

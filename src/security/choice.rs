@@ -18,24 +18,18 @@ use crate::mechanism::Role;
 /// with libzmq: no mechanism is spoken there and no authenticator asked.
 ///
 /// ```
-/// use jackstay::security::{Candidate, Credentials, Principal, Refusal, Security};
+/// use jackstay::security::{Password, Security, UserList};
 /// use jackstay::{PullSocket, PushSocket};
-/// # use jackstay::security::{Authenticator, Decision};
-/// # struct Joe;
-/// # impl Authenticator for Joe {
-/// #     fn authenticate<'a>(&'a self, _: &'a Candidate) -> Decision<'a> {
-/// #         Box::pin(async { Ok(Principal::new("joe")) })
-/// #     }
-/// # }
-/// # let authenticator = Joe;
 ///
+/// let users = UserList::new();
+/// users.insert("joe", Password::new("secret")?);
 /// let pull = PullSocket::builder()
-///     .security(Security::plain_server(authenticator))
+///     .security(Security::plain_server(users))
 ///     .build();
 /// let push = PushSocket::builder()
 ///     .security(Security::plain_client("joe", "secret")?)
 ///     .build();
-/// # Ok::<(), jackstay::InvalidOption>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 #[doc(alias = "ZMQ_MECHANISM")]

@@ -4,7 +4,7 @@
 //! of one direction begin their nonces alike, [`BoxKey`] does the first part once for all of them.
 
 use poly1305::Poly1305;
-use poly1305::universal_hash::KeyInit;
+use poly1305::universal_hash::NewUniversalHash;
 use salsa20::cipher::consts::U10;
 use salsa20::cipher::{KeyIvInit, StreamCipher};
 use salsa20::{Salsa20, hsalsa};
@@ -144,7 +144,10 @@ impl BoxKey {
 }
 
 fn tag(key: &[u8; KEY], text: &[u8]) -> [u8; TAG] {
-    Poly1305::new(key.into()).compute_unpadded(text).into()
+    Poly1305::new(key.into())
+        .compute_unpadded(text)
+        .into_bytes()
+        .into()
 }
 
 /// What [`BoxKey`] needs before the text, the tag included.
