@@ -11,10 +11,11 @@ use zeromq::{
     SocketSend, SubSocket, XPubSocket, ZmqMessage,
 };
 
-use super::{
-    Bound, Contender, Entry, KNOCKING, Play, locked, offers_no_seats, only, perform, rest, runtime,
-};
+use super::offers_no_seats;
 use crate::cell::{Cell, Seat, Transport, WINDOW};
+use crate::contender::{
+    Bound, Contender, Entry, KNOCKING, Play, locked, only, perform, rest, runtime,
+};
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {

@@ -7,11 +7,11 @@ use omq_tokio::{Context, Error, Message, Options, Socket, SocketType, TrySendErr
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
-use super::{
-    Bound, Contender, Entry, KNOCKING, Play, TURN, locked, offers_no_seats, only, perform, rest,
-    runtime,
-};
+use super::offers_no_seats;
 use crate::cell::{Cell, Seat, WINDOW};
+use crate::contender::{
+    Bound, Contender, Entry, KNOCKING, Play, TURN, locked, only, perform, rest, runtime,
+};
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {

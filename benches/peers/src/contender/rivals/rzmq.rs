@@ -9,10 +9,11 @@ use rzmq::{Context, Msg, MsgFlags, Socket, SocketType, ZmqError};
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
-use super::{
-    Bound, Contender, Entry, KNOCKING, Play, locked, offers_no_seats, only, perform, rest, runtime,
-};
+use super::offers_no_seats;
 use crate::cell::{Cell, Measure, Seat, WINDOW};
+use crate::contender::{
+    Bound, Contender, Entry, KNOCKING, Play, locked, only, perform, rest, runtime,
+};
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
