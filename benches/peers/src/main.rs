@@ -327,7 +327,7 @@ fn order(arguments: &[String]) -> Result<Order, Fault> {
 /// Beyond warm-up and window: for starting, connecting and settling.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// What of it a run usually takes.
-const OVERHEAD: Duration = Duration::from_millis(150);
+const OVERHEAD: Duration = Duration::from_millis(250);
 
 const HELP: &str = "\
 Measures jackstay, libzmq, rivals in Rust and a bare tokio floor by turns, two processes a cell.

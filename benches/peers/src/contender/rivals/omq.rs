@@ -126,13 +126,12 @@ impl Contender for Omq {
         let (at, socket) = (at.to_owned(), self.socket(SocketType::Dealer));
         let role = async move {
             socket.connect(at).await?;
-            let mut under_way = 0;
+            let mut sent = 0;
             while let Some(letter) = letters.next() {
                 socket.send(Message::from_slice(letter)).await?;
-                under_way += 1;
-                if under_way == WINDOW {
+                sent += 1;
+                if sent >= WINDOW {
                     tally.take(body(&socket.recv().await?))?;
-                    under_way -= 1;
                 }
             }
             rest(socket).await
