@@ -11,7 +11,6 @@ mod table;
 mod tally;
 mod targets;
 
-use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -153,14 +152,17 @@ fn bench(options: &Options) -> Result<(), Fault> {
         .iter()
         .map(|cell| empty(cell, options))
         .collect();
-    for round in 0..options.rounds {
+    let in_time = || Instant::now() + plan.patience <= deadline;
+    for round in (0..options.rounds).take_while(|_| in_time()) {
         println!("\nround {} of {}", round + 1, options.rounds);
-        print_line(
-            "",
-            options.contenders.iter().map(|entry| entry.name.to_owned()),
-        );
-        for row in &mut rows {
-            measure(row, round, &plan, deadline);
+        print_name("");
+        options
+            .contenders
+            .iter()
+            .for_each(|entry| print_value(entry.name));
+        println!();
+        for row in rows.iter_mut().take_while(|_| in_time()) {
+            measure(row, round, &plan, in_time);
         }
     }
     let tables = table::markdown(&rows);
@@ -191,7 +193,7 @@ fn announce(options: &Options, plan: &Plan) {
     let runs = options.runs() * options.rounds;
     let expected = (plan.warm_up + plan.window + OVERHEAD).as_secs_f64() * runs as f64 / 60.0;
     println!(
-        "{runs} runs of {} contenders in {} cells, {} rounds: about {expected:.1} minutes, and not more than {}.",
+        "{runs} runs of {} contenders in {} cells, {} rounds: about {expected:.1} minutes; what does not end within {} minutes is left out.",
         options.contenders.len(),
         options.cells.len(),
         options.rounds,
@@ -212,35 +214,40 @@ fn empty(cell: &Cell, options: &Options) -> Row {
     }
 }
 
-/// Runs each contender once through the cell of `row`, as long as there is time.
-fn measure(row: &mut Row, round: usize, plan: &Plan, deadline: Instant) {
+/// Runs each contender once through the cell of `row`, as long as there is time, and prints a line.
+fn measure(row: &mut Row, round: usize, plan: &Plan, in_time: impl Fn() -> bool) {
     // Each round begins with another one: nobody always follows the same neighbour.
     let first = round % row.results.len();
     row.results.rotate_left(first);
+    let mut told: Vec<String> = Vec::new();
     for results in &mut row.results {
         // Who got stuck would do so again, at the cost of everybody's time.
         let stuck = results.faults.iter().any(|fault| fault.is::<Stuck>());
-        if results.absent.is_some() || stuck || Instant::now() + plan.patience > deadline {
+        let plays = results.absent.is_none() && !stuck;
+        if plays && in_time() {
+            match run::measure(results.contender, &row.cell, plan) {
+                Ok(sample) => results.samples.push(sample),
+                Err(fault) => results.faults.push(fault),
+            }
+        } else if plays {
+            told.push(String::new());
             continue;
         }
-        match run::measure(results.contender, &row.cell, plan) {
-            Ok(sample) => results.samples.push(sample),
-            Err(fault) => results.faults.push(fault),
-        }
+        told.push(results.latest(&row.cell));
     }
     row.results.rotate_right(first);
-    print_line(
-        &row.cell.to_string(),
-        row.results.iter().map(|results| results.latest(&row.cell)),
-    );
+    told.rotate_right(first);
+    print_name(&row.cell.to_string());
+    told.iter().for_each(|value| print_value(value));
+    println!();
 }
 
-fn print_line(name: &str, values: impl Iterator<Item = String>) {
+fn print_name(name: &str) {
     print!("{name:<32}");
-    values.for_each(|value| print!("{value:>12}"));
-    println!();
-    // Whoever does not want to see it need not.
-    let _ = stdout().flush();
+}
+
+fn print_value(value: &str) {
+    print!("{value:>12}");
 }
 
 /// What was measured, where and when: for people, and for programs.
@@ -327,7 +334,7 @@ fn order(arguments: &[String]) -> Result<Order, Fault> {
 /// Beyond warm-up and window: for starting, connecting and settling.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// What of it a run usually takes.
-const OVERHEAD: Duration = Duration::from_millis(150);
+const OVERHEAD: Duration = Duration::from_millis(250);
 
 const HELP: &str = "\
 Measures jackstay, libzmq, rivals in Rust and a bare tokio floor by turns, two processes a cell.

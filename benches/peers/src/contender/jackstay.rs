@@ -148,13 +148,12 @@ impl Contender for Jackstay {
         self.perform([async move {
             let socket = DealerSocket::new();
             socket.connect(at)?;
-            let mut under_way = 0;
+            let mut sent = 0;
             while let Some(letter) = letters.next() {
                 socket.send(Message::copy_from_slice(letter)).await?;
-                under_way += 1;
-                if under_way == WINDOW {
+                sent += 1;
+                if sent >= WINDOW {
                     tally.take(socket.recv().await?.first())?;
-                    under_way -= 1;
                 }
             }
             rest(socket).await

@@ -152,14 +152,13 @@ impl Contender for Libzmq {
     fn deal(&self, at: &str, mut letters: Letters, mut tally: Tally) -> Play {
         let socket = self.connect(SocketType::DEALER, at)?;
         let mut message = Message::new();
-        let mut under_way = 0;
+        let mut sent = 0;
         while let Some(letter) = letters.next() {
             socket.send(Message::from(letter), 0)?;
-            under_way += 1;
-            if under_way == WINDOW {
+            sent += 1;
+            if sent >= WINDOW {
                 socket.recv(&mut message, 0)?;
                 tally.take(&message)?;
-                under_way -= 1;
             }
         }
         rest(socket)

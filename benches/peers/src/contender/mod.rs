@@ -4,10 +4,8 @@ mod channel;
 mod floor;
 mod jackstay;
 mod libzmq;
-mod monocoque;
-mod omq;
-mod rzmq;
-mod zeromq;
+#[cfg(feature = "rivals")]
+mod rivals;
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -83,15 +81,11 @@ pub struct Entry {
 
 /// Everyone, in the order of the tables.
 pub fn all() -> Vec<Entry> {
-    vec![
-        floor::ENTRY,
-        libzmq::ENTRY,
-        zeromq::ENTRY,
-        rzmq::ENTRY,
-        omq::ENTRY,
-        monocoque::ENTRY,
-        jackstay::ENTRY,
-    ]
+    let mut all = vec![floor::ENTRY, libzmq::ENTRY];
+    #[cfg(feature = "rivals")]
+    all.extend(rivals::ENTRIES);
+    all.push(jackstay::ENTRY);
+    all
 }
 
 /// Tells the other side where a role has bound, once.
@@ -169,15 +163,6 @@ async fn rest<T>(socket: T) -> Play {
 
 fn refuse<T>(at: &str, _unused: T) -> Play {
     Err(format!("this role is not offered, at {at}").into())
-}
-
-/// Of those whose interest in seats is not ours.
-fn offers_no_seats(cell: &Cell) -> Result<(), &'static str> {
-    if cell.pattern.name == "seats" {
-        Err("seats are measured of floor, libzmq and jackstay")
-    } else {
-        Ok(())
-    }
 }
 
 /// Between two knocks of a publisher.

@@ -11,10 +11,11 @@ use zeromq::{
     SocketSend, SubSocket, XPubSocket, ZmqMessage,
 };
 
-use super::{
-    Bound, Contender, Entry, KNOCKING, Play, locked, offers_no_seats, only, perform, rest, runtime,
-};
+use super::offers_no_seats;
 use crate::cell::{Cell, Seat, Transport, WINDOW};
+use crate::contender::{
+    Bound, Contender, Entry, KNOCKING, Play, locked, only, perform, rest, runtime,
+};
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
@@ -151,13 +152,12 @@ impl Contender for Zeromq {
         let role = async move {
             let mut socket = DealerSocket::new();
             socket.connect(&at).await?;
-            let mut under_way = 0;
+            let mut sent = 0;
             while let Some(letter) = letters.next() {
                 socket.send(message(letter)).await?;
-                under_way += 1;
-                if under_way == WINDOW {
+                sent += 1;
+                if sent >= WINDOW {
                     tally.take(body(&socket.recv().await?)?)?;
-                    under_way -= 1;
                 }
             }
             rest(socket).await

@@ -14,8 +14,9 @@ use monocoque::zmq::{
 };
 use tokio::sync::mpsc;
 
-use super::{Bound, Contender, Entry, KNOCKING, Play, locked, offers_no_seats, only, rest};
+use super::offers_no_seats;
 use crate::cell::{Cell, Seat, Transport, WINDOW};
+use crate::contender::{Bound, Contender, Entry, KNOCKING, Play, locked, only, rest};
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {

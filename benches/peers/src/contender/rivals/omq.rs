@@ -7,11 +7,11 @@ use omq_tokio::{Context, Error, Message, Options, Socket, SocketType, TrySendErr
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
-use super::{
-    Bound, Contender, Entry, KNOCKING, Play, TURN, locked, offers_no_seats, only, perform, rest,
-    runtime,
-};
+use super::offers_no_seats;
 use crate::cell::{Cell, Seat, WINDOW};
+use crate::contender::{
+    Bound, Contender, Entry, KNOCKING, Play, TURN, locked, only, perform, rest, runtime,
+};
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
@@ -126,13 +126,12 @@ impl Contender for Omq {
         let (at, socket) = (at.to_owned(), self.socket(SocketType::Dealer));
         let role = async move {
             socket.connect(at).await?;
-            let mut under_way = 0;
+            let mut sent = 0;
             while let Some(letter) = letters.next() {
                 socket.send(Message::from_slice(letter)).await?;
-                under_way += 1;
-                if under_way == WINDOW {
+                sent += 1;
+                if sent >= WINDOW {
                     tally.take(body(&socket.recv().await?))?;
-                    under_way -= 1;
                 }
             }
             rest(socket).await

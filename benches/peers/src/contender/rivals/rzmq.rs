@@ -9,10 +9,11 @@ use rzmq::{Context, Msg, MsgFlags, Socket, SocketType, ZmqError};
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
-use super::{
-    Bound, Contender, Entry, KNOCKING, Play, locked, offers_no_seats, only, perform, rest, runtime,
-};
+use super::offers_no_seats;
 use crate::cell::{Cell, Measure, Seat, WINDOW};
+use crate::contender::{
+    Bound, Contender, Entry, KNOCKING, Play, locked, only, perform, rest, runtime,
+};
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
@@ -140,13 +141,12 @@ impl Contender for Rzmq {
         let role = async move {
             let socket = socket(&context, SocketType::Dealer, false).await?;
             socket.connect(&at).await?;
-            let mut under_way = 0;
+            let mut sent = 0;
             while let Some(letter) = letters.next() {
                 socket.send(message(letter)).await?;
-                under_way += 1;
-                if under_way == WINDOW {
+                sent += 1;
+                if sent >= WINDOW {
                     tally.take(body(&socket.recv().await?))?;
-                    under_way -= 1;
                 }
             }
             rest(socket).await
