@@ -152,9 +152,13 @@ impl Writing {
         self.body_done = 0;
     }
 
-    /// What no peer has: the messages that are not written whole, from their beginning (A4). Commands are left out.
+    /// What no peer has: the messages that are not written whole, from their beginning (A4). Commands are left out, and
+    /// what a peer of 3.0 gets in their place: it looks like messages, but nobody sent it as one.
     pub fn into_unsent(self) -> Self {
         let mut rest = Self::default();
+        if self.messages == 0 {
+            return rest;
+        }
         let written = self.written();
         let mut wire = 0;
         let mut message = Vec::new();
@@ -350,5 +354,12 @@ mod tests {
         writing.push_framed(&command);
         writing.push(&"m".into());
         assert_eq!(writing.into_unsent().messages(), 1);
+    }
+
+    #[test]
+    fn subscriptions_to_a_peer_of_3_0_are_not_part_of_the_rest() {
+        let mut writing = Writing::default();
+        writing.push_framed(b"\0\x02\x01t");
+        assert!(writing.into_unsent().is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! [`FairQueue`]: a message from each peer in turn.
+//! [`FairQueue`]: a few messages from each peer in turn.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,14 +6,20 @@ use std::sync::Arc;
 use crate::message::Message;
 use crate::pipe::{Arrival, Load, Pipe};
 
-/// Takes one message from each pipe that has any, in turn, so that a flooding peer gets its share and no more (A15).
+/// Takes up to [`TURN`] messages from each pipe that has any, in turn, so that a flooding peer gets its share and no more
+/// (A15), and the octets of one peer are read together while they are at hand.
 ///
 /// A pipe is here only while it has something to read; it comes back by announcing itself. Messages leave a pipe's
 /// inbox by the batch, and are popped from that without its lock.
 #[derive(Default)]
 pub(crate) struct FairQueue {
     lanes: VecDeque<Lane>,
+    /// How many messages the first lane may still give before it is the next one's turn.
+    turn: usize,
 }
+
+/// One peer among many is reached after so many messages of each other one at most.
+const TURN: usize = 8;
 
 struct Lane {
     pipe: Arc<Pipe>,
@@ -42,14 +48,19 @@ impl FairQueue {
     /// The next message; [`source`](Self::source) tells whom it is from.
     #[inline]
     pub fn pop(&mut self) -> Option<Message> {
-        if self.lanes.len() > 1 {
-            self.lanes.rotate_left(1);
+        if self.turn == 0 {
+            self.turn = TURN;
+            if self.lanes.len() > 1 {
+                self.lanes.rotate_left(1);
+            }
         }
         loop {
             if let Some(message) = self.lanes.front_mut()?.pop() {
+                self.turn -= 1;
                 return Some(message);
             }
             self.lanes.pop_front();
+            self.turn = TURN;
         }
     }
 
