@@ -56,16 +56,18 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use tokio_util::codec::Encoder;
 
 #[cfg(feature = "curve")]
 use crate::mechanism::{Asked, Mechanism, Role, Step, Traffic};
 use crate::message::Message;
 use crate::options::Marks;
-use crate::pipe::{Freed, Pipe, PipeConfig, Push, ReadyList, Take, Wake, Writing};
+use crate::pipe::{Arrival, Load, Pipe, PipeConfig, Push, ReadyList, Take, Wake, Writing, buffers};
 use crate::routing::{Audience, FairQueue, FanOut, LoadBalance, TopicIndex};
 #[cfg(feature = "curve")]
 use crate::security::KeyPair;
 use crate::transport::Stream;
+use crate::zmtp::{Extent, Run, ZmtpCodec};
 #[cfg(feature = "curve")]
 use crate::zmtp::{FrameHeader, FrameKind};
 
@@ -123,10 +125,18 @@ impl Pipes {
         (0..self.pipes.len()).map(|index| self.take(index)).sum()
     }
 
-    /// What a session does after a read: appends `batch` messages to the inbox.
-    fn append(&self, index: usize, batch: &mut VecDeque<Message>) {
+    /// What a session does after a read: cuts the messages off and appends them to the inbox.
+    fn append(&self, index: usize, octets: &[u8], extent: Extent) {
         let pipe = &self.pipes[index];
-        pipe.inbox.append(pipe, batch);
+        let mut read = buffers::take();
+        read.extend_from_slice(octets);
+        let load = Load {
+            messages: extent.messages,
+            octets: extent.size,
+        };
+        let run = Run::cut(&mut read, extent, buffers::take);
+        buffers::give_back(read);
+        pipe.inbox.append(pipe, Arrival::Run(run), load);
     }
 }
 
@@ -185,20 +195,34 @@ fn inbox(c: &mut Criterion) {
         let id = BenchmarkId::new("append and refill", burst);
         group.bench_function(id, |b| {
             let pipes = Pipes::new(1);
-            // The session's batch goes round: appended, handed to the reader, and back with what the reader had.
-            let mut batch: VecDeque<_> = (0..burst).map(|_| body(64)).collect();
+            let (octets, extent) = arrived(burst);
             let mut read = VecDeque::new();
-            let mut freed = Freed::default();
+            let mut freed = Load::default();
             b.iter(|| {
-                pipes.append(0, &mut batch);
+                pipes.append(0, &octets, extent);
                 pipes.config.readable.drain(|pipe| drop(black_box(pipe)));
-                assert!(pipes.pipes[0].inbox.refill(freed, &mut read));
-                freed.messages = read.len();
-                freed.octets = 64 * read.len();
-                std::mem::swap(&mut batch, &mut read);
+                assert!(pipes.pipes[0].inbox.refill(freed, &mut read).is_some());
+                freed.messages = burst;
+                freed.octets = 64 * burst;
+                while black_box(Arrival::next(&mut read)).is_some() {}
             });
         });
     }
+}
+
+/// So many messages of 64 B as they come from a peer.
+fn arrived(messages: usize) -> (BytesMut, Extent) {
+    let mut octets = BytesMut::new();
+    for _ in 0..messages {
+        let encoded = ZmtpCodec::new().encode(body(64), &mut octets);
+        assert!(encoded.is_ok());
+    }
+    let extent = Extent {
+        len: octets.len(),
+        messages,
+        size: 64 * messages,
+    };
+    (octets, extent)
 }
 
 fn fair_queue(c: &mut Criterion) {
@@ -208,12 +232,10 @@ fn fair_queue(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("pop 64 B, pipes", count), |b| {
             let mut queue = FairQueue::default();
             let mut pipes = Pipes::new(count);
-            let message = body(64);
-            let mut batch = VecDeque::new();
+            let (octets, extent) = arrived(BURST / count);
             let mut fill = |pipes: &mut Pipes| {
                 for index in 0..count {
-                    batch.extend(std::iter::repeat_n(message.clone(), BURST / count));
-                    pipes.append(index, &mut batch);
+                    pipes.append(index, &octets, extent);
                 }
             };
             let mut round = |pipes: &mut Pipes| {

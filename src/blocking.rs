@@ -152,20 +152,21 @@ impl<P: Pattern> Socket<P> {
         block_on(self.0.close())
     }
 
-    /// See [`Socket::wait_for_peers`](crate::Socket::wait_for_peers). `false` if there are not so many in time.
+    /// See [`Socket::wait_for_peers`](crate::Socket::wait_for_peers). `false` if there are not so many in time, or
+    /// the socket is closed.
     pub fn wait_for_peers(&self, n: usize, limit: Duration) -> bool {
-        block_on_for(limit, self.0.wait_for_peers(n)).is_some()
+        block_on_for(limit, self.0.wait_for_peers(n)).is_some_and(|waited| waited.is_ok())
     }
 }
 
 impl<P: Pattern> Socket<P> {
     /// See [`Socket::wait_for_subscribers`](crate::Socket::wait_for_subscribers). `false` if there are not so many in
-    /// time.
+    /// time, or the socket is closed.
     pub fn wait_for_subscribers(&self, n: usize, limit: Duration) -> bool
     where
         P: CanPublish,
     {
-        block_on_for(limit, self.0.wait_for_subscribers(n)).is_some()
+        block_on_for(limit, self.0.wait_for_subscribers(n)).is_some_and(|waited| waited.is_ok())
     }
 }
 

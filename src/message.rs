@@ -74,6 +74,20 @@ impl Message {
         }
     }
 
+    /// A message of one frame, copied from the first `len` of `octets`; `None` if there are fewer.
+    ///
+    /// A small body with enough behind it is copied by the whole width, which needs no call and no loop.
+    #[inline]
+    pub(crate) fn from_head_of(octets: &[u8], len: usize) -> Option<Self> {
+        match octets.first_chunk() {
+            Some(chunk) if len <= INLINE => {
+                let octets = Octets(*chunk);
+                Some(Self(Repr::Inline { len, octets }))
+            }
+            _ => octets.get(..len).map(Self::copy_from_slice),
+        }
+    }
+
     /// The number of frames, at least 1.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a message is never empty")]

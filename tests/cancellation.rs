@@ -90,16 +90,15 @@ async fn send_slowly(push: PushSocket, count: usize) -> PushSocket {
 
 const COUNT: usize = 2_000;
 
-async fn recv(over: Transport) {
-    let (push, pull) = (PushSocket::new(), PullSocket::builder().recv_hwm(7).build());
-    join(&pull, &push, over).await;
-    let sender = tokio::spawn(send_slowly(push, COUNT));
+/// Makes `call` until it gave `COUNT` results, each time dropping it after another poll. They say their numbers, by
+/// `number`.
+async fn each_dropped<T>(call: impl AsyncFn() -> T, number: impl Fn(T) -> usize) {
     let mut expected = 0;
     let mut round = 0;
     within(async {
         while expected < COUNT {
-            if let Some(message) = dropped_after(polls(round).await, pull.recv()).await {
-                assert_eq!(number_of(&message.unwrap()), expected);
+            if let Some(result) = dropped_after(polls(round).await, call()).await {
+                assert_eq!(number(result), expected);
                 expected += 1;
             }
             round += 1;
@@ -108,6 +107,13 @@ async fn recv(over: Transport) {
     })
     .await;
     assert!(round > COUNT, "nothing was dropped");
+}
+
+async fn recv(over: Transport) {
+    let (push, pull) = (PushSocket::new(), PullSocket::builder().recv_hwm(7).build());
+    join(&pull, &push, over).await;
+    let sender = tokio::spawn(send_slowly(push, COUNT));
+    each_dropped(|| pull.recv(), |received| number_of(&received.unwrap())).await;
     within(sender).await.unwrap();
 }
 
@@ -124,21 +130,14 @@ async fn recv_from(over: Transport) {
         }
         dealer
     });
-    let mut expected = 0;
-    let mut round = 0;
-    within(async {
-        while expected < COUNT {
-            if let Some(received) = dropped_after(polls(round).await, router.recv_from()).await {
-                assert_eq!(
-                    received.unwrap().1,
-                    Message::from(("part", expected.to_string()))
-                );
-                expected += 1;
-            }
-            round += 1;
-            yield_now().await;
-        }
-    })
+    each_dropped(
+        || router.recv_from(),
+        |received| {
+            let (_, message) = received.unwrap();
+            assert_eq!((message.len(), &message[0]), (2, &b"part"[..]));
+            number_of(&message)
+        },
+    )
     .await;
     within(sender).await.unwrap();
 }
@@ -153,21 +152,15 @@ async fn recv_subscription(over: Transport) {
         }
         sub
     });
-    let mut expected = 0;
-    let mut round = 0;
-    within(async {
-        while expected < COUNT {
-            if let Some(event) = dropped_after(polls(round).await, xpub.recv_subscription()).await {
-                let Ok(Subscription::Subscribe(_, topic)) = event else {
-                    panic!("{event:?}")
-                };
-                assert_eq!(topic, expected.to_string().as_bytes());
-                expected += 1;
-            }
-            round += 1;
-            yield_now().await;
-        }
-    })
+    each_dropped(
+        || xpub.recv_subscription(),
+        |event| {
+            let Ok(Subscription::Subscribe(_, topic)) = event else {
+                panic!("{event:?}")
+            };
+            number_of(&topic.into())
+        },
+    )
     .await;
     within(subscriber).await.unwrap();
 }
@@ -442,8 +435,8 @@ async fn waiting_for_peers(over: Transport) {
     }
     let at = pull.bind(over.any()).await.unwrap();
     push.connect(at).unwrap();
-    within(pull.wait_for_peers(1)).await;
-    assert_eq!(dropped_after(1, pull.wait_for_peers(1)).await, Some(()));
+    within(pull.wait_for_peers(1)).await.unwrap();
+    assert_eq!(dropped_after(1, pull.wait_for_peers(1)).await, Some(Ok(())));
     assert_eq!(dropped_after(1, pull.wait_for_peers(2)).await, None);
 }
 
@@ -457,7 +450,7 @@ async fn waiting_for_subscribers(over: Transport) {
         );
     }
     sub.subscribe("t").unwrap();
-    within(publisher.wait_for_subscribers(1)).await;
+    within(publisher.wait_for_subscribers(1)).await.unwrap();
     publisher.send("t").await.unwrap();
     assert_eq!(within(sub.recv()).await.unwrap(), "t");
 }
@@ -470,7 +463,7 @@ async fn monitor(over: Transport) {
         for _ in 0..50 {
             let push = PushSocket::new();
             push.connect(&at).unwrap();
-            push.wait_for_peers(1).await;
+            push.wait_for_peers(1).await.unwrap();
             push.close().await.unwrap();
         }
         eventually(|| pull.peers().is_empty()).await;

@@ -59,7 +59,7 @@ const USAGE: &str = "usage: tour [--seconds N]";
 async fn ventilator(role: &Role<'_>) -> Outcome {
     let tasks = PushSocket::new();
     println!("{}", tasks.bind("tcp://127.0.0.1:0").await?);
-    role.until_stop(tasks.wait_for_peers(3)).await;
+    role.until_stop(tasks.wait_for_peers(3)).await.transpose()?;
     while !role.stop.is_cancelled() {
         tasks.send(vec![b'.'; 64]).await?; // waits while all workers are busy
         role.count();
@@ -93,7 +93,9 @@ async fn sink(role: &Role<'_>) -> Outcome {
 async fn publisher(role: &Role<'_>) -> Outcome {
     let feed = PubSocket::new();
     println!("{}", feed.bind("tcp://127.0.0.1:0").await?);
-    role.until_stop(feed.wait_for_subscribers(3)).await;
+    role.until_stop(feed.wait_for_subscribers(3))
+        .await
+        .transpose()?;
     let mut beat = interval(Duration::from_millis(1));
     while !role.stop.is_cancelled() {
         beat.tick().await;

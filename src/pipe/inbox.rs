@@ -1,29 +1,39 @@
 //! [`Inbox`]: what has arrived from one peer and is not yet read.
 
 use std::collections::VecDeque;
+use std::ops::{AddAssign, SubAssign};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 
-use super::{Pipe, ReadyList, lock};
+use super::{Pipe, ReadyList, buffers, lock};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::stats::{Drops, Stats};
+use crate::zmtp::Run;
 
 /// The queue from one peer.
 ///
-/// The writer (a session, or the far outbox of an in-process pair) appends batches; the reader swaps the whole queue
-/// for its own empty one and pops from that without the lock. What the reader holds still counts against the marks, so
-/// they are exact.
+/// The writer (a session, or the far outbox of an in-process pair) appends; the reader swaps the whole queue for its own
+/// empty one and takes from that without the lock. What the reader holds still counts against the marks, so they are
+/// exact.
 pub(crate) struct Inbox {
     state: Mutex<State>,
 }
 
+/// What arrives together.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// Messages, never none, that their reader decodes.
+    Run(Run),
+    Message(Message),
+}
+
 struct State {
-    queue: VecDeque<Message>,
-    /// Messages that the reader holds and has not given credit for.
-    held: usize,
-    /// Octets of the queued and the held.
-    octets: usize,
+    queue: VecDeque<Arrival>,
+    /// What the queue holds.
+    queued: Load,
+    /// What the reader holds and has not given credit for.
+    held: Load,
     marks: Marks,
     conflate: bool,
     /// Whether the pipe is announced to, or being read by, its socket.
@@ -44,11 +54,40 @@ enum Writer {
     Near(Weak<Pipe>),
 }
 
-/// What the reader has consumed since it last said so.
-#[derive(Default, Clone, Copy)]
-pub(crate) struct Freed {
+/// So much.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Load {
     pub messages: usize,
     pub octets: usize,
+}
+
+/// What a reader has got.
+pub(crate) struct Refill {
+    pub messages: usize,
+    /// After how many messages it should give credit without waiting for the end of its batch.
+    pub half: usize,
+}
+
+impl Load {
+    /// One message of so many octets.
+    pub fn one(octets: usize) -> Self {
+        let messages = 1;
+        Self { messages, octets }
+    }
+}
+
+impl AddAssign for Load {
+    fn add_assign(&mut self, more: Self) {
+        self.messages += more.messages;
+        self.octets += more.octets;
+    }
+}
+
+impl SubAssign for Load {
+    fn sub_assign(&mut self, less: Self) {
+        self.messages -= less.messages;
+        self.octets -= less.octets;
+    }
 }
 
 impl Inbox {
@@ -56,8 +95,8 @@ impl Inbox {
         Self {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
-                held: 0,
-                octets: 0,
+                queued: Load::default(),
+                held: Load::default(),
                 marks,
                 conflate,
                 listed: false,
@@ -72,13 +111,8 @@ impl Inbox {
 
     /// Queues one message from the near outbox, which has asked for [`room`](Self::room): nobody else writes here.
     pub fn push(&self, pipe: &Arc<Pipe>, message: Message) {
-        let mut state = lock(&self.state);
-        state.push(message);
-        let announce = state.list();
-        drop(state);
-        if let Some(readable) = announce {
-            readable.announce(pipe);
-        }
+        let load = Load::one(message.size());
+        self.append(pipe, Arrival::Message(message), load);
     }
 
     /// How many messages go in.
@@ -91,23 +125,10 @@ impl Inbox {
         }
     }
 
-    /// Appends all of `batch`, which has no more than [`poll_room`](Self::poll_room) gave. Wakes the reader at most
-    /// once.
-    pub fn append(&self, pipe: &Arc<Pipe>, batch: &mut VecDeque<Message>) {
-        let octets = batch.iter().map(Message::size).sum::<usize>();
+    /// Appends messages, no more than [`poll_room`](Self::poll_room) gave. Wakes the reader at most once.
+    pub fn append(&self, pipe: &Arc<Pipe>, arrival: Arrival, load: Load) {
         let mut state = lock(&self.state);
-        if state.conflate {
-            batch.drain(..).for_each(|message| state.push(message));
-        } else {
-            state.octets += octets;
-            state.messages += batch.len() as u64;
-            state.received_octets += octets as u64;
-            if state.queue.is_empty() {
-                std::mem::swap(&mut state.queue, batch);
-            } else {
-                state.queue.append(batch);
-            }
-        }
+        state.push(arrival, load);
         let announce = state.list();
         drop(state);
         if let Some(readable) = announce {
@@ -118,11 +139,14 @@ impl Inbox {
     /// Appends a message of the socket's own, whatever the mark says: a subscription event, a notification.
     pub fn push_event(&self, pipe: &Arc<Pipe>, message: Message, most: usize) {
         let mut state = lock(&self.state);
-        if state.queue.len() >= most || state.octets >= MAX_EVENT_OCTETS {
+        let full = state.queued.messages >= most
+            || state.queued.octets + state.held.octets >= MAX_EVENT_OCTETS;
+        if full {
             state.dropped.unread += 1;
             return;
         }
-        state.push(message);
+        let load = Load::one(message.size());
+        state.push(Arrival::Message(message), load);
         let announce = state.list();
         drop(state);
         if let Some(readable) = announce {
@@ -146,26 +170,24 @@ impl Inbox {
     }
 
     /// The reader gives credit for what it has consumed.
-    pub fn free(&self, freed: Freed) {
+    pub fn free(&self, freed: Load) {
         let mut state = lock(&self.state);
-        state.held -= freed.messages;
-        state.octets -= freed.octets;
+        state.held -= freed;
         let writer = state.waiting_writer();
         drop(state);
         writer.tell();
     }
 
-    /// Gives credit and swaps the queue into the reader's empty `batch`. `false` if there is nothing: the pipe will
+    /// Gives credit and swaps the queue into the reader's empty `batch`. `None` if there is nothing: the pipe will
     /// announce itself again.
-    pub fn refill(&self, freed: Freed, batch: &mut VecDeque<Message>) -> bool {
+    pub fn refill(&self, freed: Load, batch: &mut VecDeque<Arrival>) -> Option<Refill> {
         debug_assert!(batch.is_empty());
         let mut state = lock(&self.state);
-        state.held -= freed.messages;
-        state.octets -= freed.octets;
-        let some = !state.queue.is_empty();
-        if some {
+        state.held -= freed;
+        let taken = std::mem::take(&mut state.queued);
+        if taken.messages > 0 {
             std::mem::swap(&mut state.queue, batch);
-            state.held += batch.len();
+            state.held += taken;
         } else {
             state.listed = false;
             if state.queue.capacity() > KEEP {
@@ -177,30 +199,26 @@ impl Inbox {
         } else {
             Writer::Nobody
         };
+        let half = state.marks.half();
         drop(state);
         writer.tell();
-        some
-    }
-
-    /// After how many messages the reader should give credit without waiting for the end of its batch.
-    pub fn half(&self) -> usize {
-        lock(&self.state).marks.half()
+        (taken.messages > 0).then_some(Refill {
+            messages: taken.messages,
+            half,
+        })
     }
 
     /// Forgets what waits, counting it under `cause`.
     pub fn discard(&self, cause: impl FnOnce(&mut Drops) -> &mut u64) -> usize {
         let mut state = lock(&self.state);
-        let messages = state.queue.len();
-        let octets: usize = state.queue.iter().map(Message::size).sum();
-        state.queue.clear();
-        state.octets -= octets;
+        let messages = state.clear();
         *cause(&mut state.dropped) += messages as u64;
         messages
     }
 
     /// Messages that wait here and are not held by the reader.
     pub fn queued(&self) -> usize {
-        lock(&self.state).queue.len()
+        lock(&self.state).queued.messages
     }
 
     pub fn stats(&self) -> Stats {
@@ -208,7 +226,7 @@ impl Inbox {
         Stats {
             messages_received: state.messages,
             octets_received: state.received_octets,
-            queued_in: state.queue.len(),
+            queued_in: state.queued.messages,
             dropped: state.dropped,
             ..Stats::default()
         }
@@ -224,15 +242,8 @@ impl Inbox {
         let mut state = lock(&self.state);
         state.marks = marks;
         state.conflate = conflate;
-        if conflate && state.queue.len() > 1 {
-            let replaced = state.queue.len() - 1;
-            state.dropped.conflated += replaced as u64;
-            let octets: usize = state
-                .queue
-                .drain(..replaced)
-                .map(|message| message.size())
-                .sum();
-            state.octets -= octets;
+        if conflate {
+            state.conflate_queue();
         }
     }
 
@@ -253,22 +264,68 @@ const MAX_EVENT_OCTETS: usize = 16 << 20;
 /// An empty queue with more places than this is given back to the allocator.
 const KEEP: usize = 64;
 
-impl State {
-    fn room(&self) -> usize {
-        self.marks.room(self.queue.len() + self.held, self.octets)
+impl Arrival {
+    /// The next message. Ask only while there is one.
+    #[inline]
+    pub fn next(queue: &mut VecDeque<Self>) -> Option<Message> {
+        match queue.front_mut()? {
+            Self::Run(run) => {
+                let message = run.next();
+                if run.messages() == 0
+                    && let Some(Self::Run(run)) = queue.pop_front()
+                {
+                    buffers::give_back(run.into_octets());
+                }
+                message
+            }
+            Self::Message(_) => match queue.pop_front()? {
+                Self::Message(message) => Some(message),
+                Self::Run(_) => None,
+            },
+        }
     }
 
-    fn push(&mut self, message: Message) {
-        if self.conflate && !self.queue.is_empty() {
-            self.dropped.conflated += self.queue.len() as u64;
-            self.octets -= self.queue.iter().map(Message::size).sum::<usize>();
-            self.queue.clear();
+    fn into_last(self) -> Option<Message> {
+        match self {
+            Self::Run(mut run) => std::iter::from_fn(|| run.next()).last(),
+            Self::Message(message) => Some(message),
         }
-        let size = message.size();
-        self.octets += size;
-        self.messages += 1;
-        self.received_octets += size as u64;
-        self.queue.push_back(message);
+    }
+}
+
+impl State {
+    fn room(&self) -> usize {
+        let mut there = self.queued;
+        there += self.held;
+        self.marks.room(there.messages, there.octets)
+    }
+
+    #[inline]
+    fn push(&mut self, arrival: Arrival, load: Load) {
+        self.queued += load;
+        self.messages += load.messages as u64;
+        self.received_octets += load.octets as u64;
+        self.queue.push_back(arrival);
+        if self.conflate {
+            self.conflate_queue();
+        }
+    }
+
+    /// Forgets all but the last message.
+    #[cold]
+    fn conflate_queue(&mut self) {
+        let Some(last) = self.queue.pop_back().and_then(Arrival::into_last) else {
+            return;
+        };
+        self.dropped.conflated += self.clear() as u64 - 1;
+        self.queued = Load::one(last.size());
+        self.queue.push_back(Arrival::Message(last));
+    }
+
+    /// Forgets what is queued; returns how many messages that was.
+    fn clear(&mut self) -> usize {
+        self.queue.clear();
+        std::mem::take(&mut self.queued).messages
     }
 
     fn list(&mut self) -> Option<Arc<ReadyList>> {

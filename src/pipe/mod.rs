@@ -8,6 +8,7 @@
 //! is (inproc), and any of them while a ready list's is. Never the other way round.
 
 mod batch;
+pub(crate) mod buffers;
 mod inbox;
 mod outbox;
 mod ready;
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use self::batch::Writing;
-pub(crate) use self::inbox::{Freed, Inbox};
+pub(crate) use self::inbox::{Arrival, Inbox, Load};
 pub(crate) use self::outbox::{FarSocket, Life, Outbox, Push, Take};
 pub(crate) use self::ready::{ReadyList, Wake};
 
@@ -25,7 +26,8 @@ use crate::monitor::PeerInfo;
 use crate::options::Marks;
 
 /// Names one peer of one socket for as long as its queues exist: over reconnects on the connecting side, for one
-/// connection on the binding side. Never used again within the process.
+/// connection on the binding side and at a ROUTER or REP, which answers whoever asked. Never used again within the
+/// process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(u64);
 
@@ -48,7 +50,8 @@ pub(crate) struct Pipe {
     pub outbox: Outbox,
     pub inbox: Inbox,
     peer: Mutex<Peer>,
-    /// The socket gave this pipe up though its endpoint is still wanted: an abandoned request.
+    /// The socket gave this pipe up though its endpoint is still wanted: an abandoned request, or a peer that may be
+    /// followed by another.
     retired: AtomicBool,
 }
 
@@ -57,8 +60,6 @@ pub(crate) struct Pipe {
 struct Peer {
     info: Option<PeerInfo>,
     connected: bool,
-    /// The number of the present or last connection.
-    connection: u64,
 }
 
 /// How the queues of a socket's pipes are bounded and whom they tell.
@@ -134,16 +135,10 @@ impl Pipe {
         peer.info.clone().filter(|_| peer.connected)
     }
 
-    /// The number of the present or last connection: what belongs to an older one is out of date.
-    pub fn connection(&self) -> u64 {
-        lock(&self.peer).connection
-    }
-
     /// A handshake is done. `false` if the last connection was not yet noted as lost.
     pub fn set_connected(&self, info: PeerInfo) -> bool {
         let mut peer = lock(&self.peer);
         peer.info = Some(info);
-        peer.connection += 1;
         !std::mem::replace(&mut peer.connected, true)
     }
 

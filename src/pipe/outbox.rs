@@ -92,6 +92,8 @@ struct Wire {
     taken: usize,
     /// The stream, while a session is parked on it with nothing in hand.
     idle: Option<Arc<Stream>>,
+    /// The session waits for something to be queued. One that waits for the kernel looks here afterwards anyway.
+    waiting: bool,
     /// Takes messages only while there is a connection (`immediate`).
     gate: Gate,
     /// Whether the next message may be written by its sender. See [`Outbox::try_push`].
@@ -248,7 +250,11 @@ impl Outbox {
                 wire.queue.push(message);
                 // What a later message may replace must not be half written.
                 let written = !state.conflate && wire.write_here(room == 1);
-                if written { None } else { state.session.take() }
+                if !written && std::mem::take(&mut wire.waiting) {
+                    state.session.take()
+                } else {
+                    None
+                }
             }
             Link::Inproc(Inproc { far: None, .. }) => return Push::Closed,
             Link::Inproc(Inproc {
@@ -425,9 +431,11 @@ impl Outbox {
             }
             state.session = Some(cx.waker().clone());
             wire.idle = idle.cloned();
+            wire.waiting = true;
             return Poll::Pending;
         }
         wire.idle = None;
+        wire.waiting = false;
         if !wire.queue.is_begun() && (!wire.commands.is_empty() || !replies.is_empty()) {
             into.push_framed(replies);
             replies.clear();
@@ -508,6 +516,7 @@ impl Outbox {
             return;
         };
         wire.idle = None;
+        wire.waiting = false;
         wire.version = None;
         wire.taken = 0;
         wire.commands.clear();
@@ -676,6 +685,6 @@ impl Wire {
 }
 
 /// A queue of so many octets is written by its sender rather than left to grow.
-const LONG: usize = 64 << 10;
+const LONG: usize = 256 << 10;
 /// The most pieces of one write from a sender's task.
 const SLICES: usize = 16;

@@ -10,8 +10,8 @@ use super::{Pipe, lock};
 
 /// Pipes that became readable (or writable) since the socket last looked, and the tasks that wait for that.
 ///
-/// One exists for each direction of a socket. A pipe announces itself on a transition only, never per message. The
-/// list's lock is a leaf: nothing else is locked under it.
+/// One exists for each direction of a socket. A pipe announces itself on a transition only, never per message. Nothing
+/// else is locked under the list's lock.
 pub(crate) struct ReadyList {
     pipes: Mutex<Vec<Arc<Pipe>>>,
     /// Whether `pipes` holds any; looked at before each message, so without the lock.

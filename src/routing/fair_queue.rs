@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::message::Message;
-use crate::pipe::{Freed, Pipe};
+use crate::pipe::{Arrival, Load, Pipe};
 
 /// Takes one message from each pipe that has any, in turn, so that a flooding peer gets its share and no more (A15).
 ///
@@ -18,9 +18,11 @@ pub(crate) struct FairQueue {
 struct Lane {
     pipe: Arc<Pipe>,
     /// What was taken from the inbox and not yet read.
-    batch: VecDeque<Message>,
+    batch: VecDeque<Arrival>,
     /// What was read since the inbox was last given credit.
-    freed: Freed,
+    freed: Load,
+    /// How much was taken and not yet read.
+    left: usize,
     /// When to give credit at the latest.
     half: usize,
 }
@@ -31,7 +33,8 @@ impl FairQueue {
         self.lanes.push_back(Lane {
             pipe,
             batch: VecDeque::new(),
-            freed: Freed::default(),
+            freed: Load::default(),
+            left: 0,
             half: 0,
         });
     }
@@ -76,7 +79,7 @@ impl FairQueue {
     pub fn waiting(&self) -> usize {
         self.lanes
             .iter()
-            .map(|lane| lane.batch.len() + lane.pipe.inbox.queued())
+            .map(|lane| lane.left + lane.pipe.inbox.queued())
             .sum()
     }
 
@@ -96,9 +99,9 @@ impl Lane {
         if !self.refill() {
             return None;
         }
-        let message = self.batch.pop_front()?;
-        self.freed.messages += 1;
-        self.freed.octets += message.size();
+        let message = Arrival::next(&mut self.batch)?;
+        self.left -= 1;
+        self.freed += Load::one(message.size());
         if self.freed.messages >= self.half {
             self.pipe.inbox.free(std::mem::take(&mut self.freed));
         }
@@ -111,13 +114,14 @@ impl Lane {
         if !self.batch.is_empty() {
             return true;
         }
-        let filled = self
-            .pipe
-            .inbox
-            .refill(std::mem::take(&mut self.freed), &mut self.batch);
-        if filled {
-            self.half = self.pipe.inbox.half();
+        let freed = std::mem::take(&mut self.freed);
+        match self.pipe.inbox.refill(freed, &mut self.batch) {
+            Some(taken) => {
+                self.left = taken.messages;
+                self.half = taken.half;
+                true
+            }
+            None => false,
         }
-        filled
     }
 }

@@ -1,6 +1,6 @@
 //! [`FanOut`]: each message to every peer that wants it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::TopicIndex;
@@ -17,7 +17,7 @@ pub(crate) struct FanOut {
     free: Vec<usize>,
     index: TopicIndex<usize>,
     /// The slots of pipes that were full when last written to; kept and asked for messages that must not be dropped.
-    full: Vec<usize>,
+    full: HashSet<usize>,
 }
 
 /// Who wants a message.
@@ -39,7 +39,7 @@ impl FanOut {
             pipes: Vec::new(),
             free: Vec::new(),
             index: TopicIndex::new(),
-            full: Vec::new(),
+            full: HashSet::new(),
         }
     }
 
@@ -49,8 +49,8 @@ impl FanOut {
         }
         let slot = self.free.pop().unwrap_or(self.pipes.len());
         self.slots.insert(pipe.id, slot);
-        // A welcome message may have filled it.
-        self.full.push(slot);
+        // A welcome message may fill it.
+        self.full.insert(slot);
         if slot == self.pipes.len() {
             self.pipes.push(Some(pipe));
         } else {
@@ -63,6 +63,7 @@ impl FanOut {
         self.unsubscribe_all(pipe, orphaned);
         if let Some(slot) = self.slots.remove(&pipe.id) {
             self.pipes[slot] = None;
+            self.full.remove(&slot);
             self.free.push(slot);
         }
     }
@@ -137,7 +138,9 @@ impl FanOut {
         let mut full = std::mem::take(&mut self.full);
         self.for_each(message, |slot, pipe| match pipe.outbox.try_push(message) {
             Push::Done { full: false } | Push::Closed => {}
-            Push::Done { full: true } => full.push(slot),
+            Push::Done { full: true } => {
+                full.insert(slot);
+            }
             Push::Full => pipe.outbox.count_full(),
         });
         self.full = full;
@@ -163,5 +166,56 @@ impl FanOut {
                     .for_each(&mut at);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Marks;
+    use crate::pipe::{PipeConfig, ReadyList, Wake};
+
+    /// A pipe with room for one message.
+    fn pipe() -> Arc<Pipe> {
+        let config = PipeConfig {
+            send: Marks {
+                messages: 1,
+                octets: 0,
+            },
+            recv: Marks::default(),
+            conflate: false,
+            readable: Arc::new(ReadyList::new(Wake::One)),
+            writable: Arc::new(ReadyList::new(Wake::AllUnlisted)),
+        };
+        Pipe::wire(&config, false)
+    }
+
+    // S8
+    #[test]
+    fn what_must_not_be_dropped_waits_for_a_pipe_that_a_welcome_message_filled() {
+        let mut fan_out = FanOut::new(Audience::Everyone);
+        let pipe = pipe();
+        fan_out.add(pipe.clone());
+        pipe.outbox.push_aside(&"welcome".into());
+        assert!(!fan_out.try_send_to_all(&"news".into()));
+        assert_eq!(pipe.outbox.stats().dropped.full, 0);
+    }
+
+    // Whoever drops what does not fit never asks who is full.
+    #[test]
+    fn pipes_that_come_and_go_or_fill_again_and_again_leave_nothing_behind() {
+        let mut fan_out = FanOut::new(Audience::Everyone);
+        for _ in 0..3 {
+            let pipe = pipe();
+            fan_out.add(pipe.clone());
+            for _ in 0..3 {
+                fan_out.send_to(&pipe, &"last value".into());
+                pipe.outbox.discard(|dropped| &mut dropped.peer_gone);
+            }
+            assert_eq!(fan_out.full.len(), 1);
+            fan_out.remove(&pipe, |_| {});
+            assert!(fan_out.full.is_empty());
+        }
+        assert_eq!(fan_out.pipes.len(), 1);
     }
 }

@@ -28,20 +28,19 @@ pub(crate) struct Dialing {
     pub finished: watch::Sender<bool>,
 }
 
+impl Dialing {
+    /// There is no point in trying again, and the pipe is ended. Whoever is told may connect again at once.
+    pub fn gave_up(&self, owner: &Arc<dyn Owner>) {
+        self.finished.send_replace(true);
+        owner.report(Event::new(Some(&self.endpoint), EventKind::GaveUp));
+    }
+}
+
 /// Keeps `dialing` connected until its pipe is ended or there is no point in trying.
 pub(crate) fn dial(owner: Arc<dyn Owner>, dialing: Arc<Dialing>) -> impl Future<Output = ()> {
     // Made now: a runtime may drop this task before it ever runs.
     let dialer = Dialer { owner, dialing };
-    async move {
-        let Dialer { owner, dialing } = &dialer;
-        loop {
-            let pipe = dialing.pipe.borrow().clone();
-            keep_connected(owner, dialing, &pipe).await;
-            if !dialer.renew(&pipe) {
-                return;
-            }
-        }
-    }
+    async move { dialer.run().await }
 }
 
 /// The task that serves a connected endpoint; however it ends, it says so.
@@ -50,7 +49,110 @@ pub(super) struct Dialer {
     pub dialing: Arc<Dialing>,
 }
 
+/// What comes after an attempt.
+enum Next {
+    /// Another one, after a delay.
+    Retry,
+    /// Another one now: the connection was given up on purpose.
+    Renew,
+    /// Nothing: this side is done with the endpoint.
+    Done,
+    /// Nothing: another attempt would end the same way.
+    GiveUp,
+}
+
 impl Dialer {
+    async fn run(&self) {
+        let Self { owner, dialing } = self;
+        let mut backoff = Backoff::new(&owner.options().reconnect);
+        owner.report(Event::new(
+            Some(&dialing.endpoint),
+            EventKind::ConnectDelayed,
+        ));
+        loop {
+            let pipe = dialing.pipe.borrow().clone();
+            let next = self.attempt(&pipe, &mut backoff).await;
+            if pipe.is_retired() && !self.renew(&pipe) {
+                return;
+            }
+            match next {
+                Next::Retry => {}
+                Next::Renew => continue,
+                Next::Done => return,
+                Next::GiveUp => {
+                    owner.ended(&dialing.pipe.borrow().clone());
+                    return dialing.gave_up(owner);
+                }
+            }
+            let delay = backoff.delay();
+            owner.report(Event::new(
+                Some(&dialing.endpoint),
+                EventKind::Retrying(delay),
+            ));
+            let pipe = dialing.pipe.borrow().clone();
+            tokio::select! {
+                () = sleep(delay) => {}
+                // The next attempt finds out whether that is the end.
+                () = given_up(&pipe) => {}
+            }
+        }
+    }
+
+    /// Connects, and serves the connection to its end.
+    async fn attempt(&self, pipe: &Arc<Pipe>, backoff: &mut Backoff<'_>) -> Next {
+        let Self { owner, dialing } = self;
+        let options = owner.options();
+        let stop = options.reconnect.stop;
+        let session = tokio::select! {
+            biased;
+            () = given_up(pipe) => return Next::ended(pipe),
+            session = self.establish(pipe) => session,
+        };
+        let give_up = match session {
+            Ok(session) => {
+                let begun = Instant::now();
+                let served = session.run().await;
+                // A peer that takes each connection and drops it at once is not to be besieged.
+                if begun.elapsed() >= options.reconnect.max.min(STABLE) {
+                    backoff.reset();
+                }
+                match served {
+                    Served::Local => return Next::ended(pipe),
+                    Served::Lost => stop == StopReconnect::AfterLoss,
+                }
+            }
+            Err(Failed::Connect(error)) => {
+                // An ipc path where nobody ever listened does not exist.
+                let kinds = [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound];
+                let refused = kinds.contains(&error.kind());
+                owner.report(Event::new(
+                    Some(&dialing.endpoint),
+                    EventKind::ConnectFailed(Arc::new(error)),
+                ));
+                stop == StopReconnect::NobodyListens && refused
+            }
+            // N10: the same credentials would be refused again.
+            Err(Failed::Handshake(NotServed::Handshake(error))) => {
+                error.is_fatal() || stop == StopReconnect::HandshakeFailed
+            }
+            Err(Failed::Handshake(NotServed::Refused)) => stop == StopReconnect::HandshakeFailed,
+        };
+        if give_up { Next::GiveUp } else { Next::Retry }
+    }
+
+    async fn establish(&self, pipe: &Arc<Pipe>) -> Result<Session, Failed> {
+        let Self { owner, dialing } = self;
+        let endpoint = &dialing.endpoint;
+        let options = ConnectOptions {
+            tcp: owner.options().tcp.clone(),
+            timeout: Some(owner.options().connect_timeout),
+        };
+        let stream = transport::connect(endpoint, &options).await;
+        let stream = stream.map_err(Failed::Connect)?;
+        let session = Session::establish(owner, Some(endpoint), stream, Some(pipe)).await;
+        session.map_err(Failed::Handshake)
+    }
+
     /// Ends `pipe` and puts a fresh one in its place, if the endpoint is still wanted.
     pub fn renew(&self, pipe: &Arc<Pipe>) -> bool {
         self.owner.ended(pipe);
@@ -66,65 +168,16 @@ impl Drop for Dialer {
     }
 }
 
-async fn keep_connected(owner: &Arc<dyn Owner>, dialing: &Dialing, pipe: &Arc<Pipe>) {
-    let endpoint = Some(&dialing.endpoint);
-    let options = owner.options();
-    let connect_options = ConnectOptions {
-        tcp: options.tcp.clone(),
-        timeout: Some(options.connect_timeout),
-    };
-    let mut backoff = Backoff::new(&options.reconnect);
-    let stop = options.reconnect.stop;
-    owner.report(Event::new(endpoint, EventKind::ConnectDelayed));
-    loop {
-        let attempt = async {
-            let stream = transport::connect(&dialing.endpoint, &connect_options).await;
-            let stream = stream.map_err(Failed::Connect)?;
-            let session = Session::establish(owner, endpoint, stream, Some(pipe)).await;
-            session.map_err(Failed::Handshake)
-        };
-        let session = tokio::select! {
-            session = attempt => session,
-            () = given_up(pipe) => return,
-        };
-        let give_up = match session {
-            Ok(session) => {
-                let begun = Instant::now();
-                let served = session.run().await;
-                // A peer that takes each connection and drops it at once is not to be besieged.
-                if begun.elapsed() >= options.reconnect.max.min(STABLE) {
-                    backoff.reset();
-                }
-                match served {
-                    Served::Local => return,
-                    Served::Lost => stop == StopReconnect::AfterLoss,
-                }
-            }
-            Err(Failed::Connect(error)) => {
-                // An ipc path where nobody ever listened does not exist.
-                let kinds = [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound];
-                let refused = kinds.contains(&error.kind());
-                owner.report(Event::new(
-                    endpoint,
-                    EventKind::ConnectFailed(Arc::new(error)),
-                ));
-                stop == StopReconnect::NobodyListens && refused
-            }
-            // N10: the same credentials would be refused again.
-            Err(Failed::Handshake(NotServed::Handshake(error))) => {
-                error.is_fatal() || stop == StopReconnect::HandshakeFailed
-            }
-            Err(Failed::Handshake(NotServed::Refused)) => stop == StopReconnect::HandshakeFailed,
-        };
-        if give_up {
-            owner.report(Event::new(endpoint, EventKind::GaveUp));
-            return;
-        }
-        let delay = backoff.delay();
-        owner.report(Event::new(endpoint, EventKind::Retrying(delay)));
-        tokio::select! {
-            () = sleep(delay) => {}
-            () = given_up(pipe) => return,
+impl Next {
+    /// After this side has ended `pipe`.
+    fn ended(pipe: &Pipe) -> Self {
+        if pipe.is_retired() {
+            Self::Renew
+        } else if pipe.outbox.is_ended() {
+            // Another peer was given its place.
+            Self::GiveUp
+        } else {
+            Self::Done
         }
     }
 }

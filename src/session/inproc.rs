@@ -32,7 +32,7 @@ struct Name {
 /// A connected socket, its pipe, and the pipe that awaits the bound socket.
 struct Waiting {
     connector: Weak<dyn Owner>,
-    endpoint: Endpoint,
+    dialing: Arc<Dialing>,
     near: Arc<Pipe>,
     far: Arc<Pipe>,
     /// Told when the bound socket has no place for this one, at present.
@@ -87,7 +87,7 @@ pub(crate) fn dial_inproc(
         loop {
             let near = dialing.pipe.borrow().clone();
             let begun = Instant::now();
-            keep_joined(owner, &dialing.endpoint, &near, &mut backoff).await;
+            keep_joined(owner, dialing, &near, &mut backoff).await;
             // An abandoned request is no failure of the far side's.
             let gone = near.outbox.far().is_none();
             if !dialer.renew(&near) {
@@ -109,13 +109,13 @@ pub(crate) fn dial_inproc(
 /// Joins `near`, again after each refusal, until it is no longer wanted and what it holds has found its socket.
 async fn keep_joined(
     owner: &Arc<dyn Owner>,
-    endpoint: &Endpoint,
+    dialing: &Arc<Dialing>,
     near: &Arc<Pipe>,
     backoff: &mut Backoff<'_>,
 ) {
     let refused = Arc::new(Notify::new());
     loop {
-        let registration = register(owner, endpoint, near, &refused);
+        let registration = register(owner, dialing, near, &refused);
         tokio::select! {
             life = near.outbox.closing() => {
                 // Still registered: what was sent before anybody was bound may be delivered yet.
@@ -127,7 +127,10 @@ async fn keep_joined(
             () = refused.notified() => drop(registration),
         }
         let delay = backoff.delay();
-        owner.report(Event::new(Some(endpoint), EventKind::Retrying(delay)));
+        owner.report(Event::new(
+            Some(&dialing.endpoint),
+            EventKind::Retrying(delay),
+        ));
         tokio::select! {
             _ = near.outbox.closing() => {}
             () = sleep(delay) => {}
@@ -153,17 +156,18 @@ async fn drained(owner: &Arc<dyn Owner>, near: &Arc<Pipe>, deadline: Option<std:
 /// Joins `near` to the bound socket, or lets it wait for one as long as the registration lives.
 fn register<'a>(
     owner: &Arc<dyn Owner>,
-    endpoint: &'a Endpoint,
+    dialing: &'a Arc<Dialing>,
     near: &'a Arc<Pipe>,
     refused: &Arc<Notify>,
 ) -> Registration<'a> {
+    let endpoint = &dialing.endpoint;
     let registration = Registration { endpoint, near };
     let Some(far) = near.outbox.far() else {
         return registration;
     };
     let waiting = Waiting {
         connector: Arc::downgrade(owner),
-        endpoint: endpoint.clone(),
+        dialing: dialing.clone(),
         near: near.clone(),
         far,
         refused: refused.clone(),
@@ -211,17 +215,18 @@ impl Waiting {
     fn join(self, bound: &Arc<dyn Owner>) {
         let Self {
             connector,
-            endpoint,
+            dialing,
             near,
             far,
             refused,
         } = self;
+        let endpoint = &dialing.endpoint;
         let Some(connector) = connector.upgrade() else {
             return;
         };
         let report = |owner: &Arc<dyn Owner>, kind, pipe: &Arc<Pipe>| {
             owner.report(
-                Event::new(Some(&endpoint), kind)
+                Event::new(Some(endpoint), kind)
                     .address(PeerAddress::Inproc)
                     .peer(pipe.id),
             );
@@ -235,9 +240,8 @@ impl Waiting {
             };
             report(&connector, failed(near_type, far_type), &near);
             report(bound, failed(far_type, near_type), &far);
-            report(&connector, EventKind::GaveUp, &near);
-            near.outbox.end(Life::Ended);
-            connector.pipes().writable.wake_all();
+            connector.ended(&near);
+            dialing.gave_up(&connector);
             return;
         }
         near.outbox.join(Arc::new(Bound(Arc::downgrade(bound))));
@@ -248,10 +252,10 @@ impl Waiting {
         // Each side knows the other before it can read from it.
         let mut known = false;
         let admitted = bound
-            .admit(Some(&far), newcomer(&connector, &endpoint, true))
+            .admit(Some(&far), newcomer(&connector, endpoint, true))
             .and_then(|_| {
                 known = true;
-                connector.admit(Some(&near), newcomer(bound, &endpoint, false))
+                connector.admit(Some(&near), newcomer(bound, endpoint, false))
             });
         match admitted {
             Ok(_) => {

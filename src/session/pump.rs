@@ -1,6 +1,5 @@
 //! [`Pump`]: octets ⇄ messages, between one stream and one pipe.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,9 +14,9 @@ use super::sealing::Sealing;
 use super::serve::good_bye_until;
 use crate::message::Message;
 use crate::monitor::DisconnectCause;
-use crate::pipe::{Life, Pipe, Take, Writing};
+use crate::pipe::{Arrival, Life, Load, Pipe, Take, Writing, buffers};
 use crate::transport::Stream;
-use crate::zmtp::{Engine, Inbound};
+use crate::zmtp::{Engine, Extent, Inbound, Run};
 
 /// Moves messages both ways until the connection ends.
 ///
@@ -28,13 +27,8 @@ pub(super) struct Pump<'a> {
     pipe: &'a Arc<Pipe>,
     stream: &'a Arc<Stream>,
     engine: Engine,
-    /// Octets that are read and not yet decoded.
+    /// Octets that are read and not yet taken in.
     read: BytesMut,
-    /// How much room the next read gets; follows the load.
-    room: usize,
-    /// Reads in a row that used little of their room.
-    small_reads: u8,
-    decoded: VecDeque<Message>,
     /// Messages go to the socket one by one, not to the inbox: a publisher's subscriptions.
     intercept: bool,
     /// The inbox is full, so that nothing is read and the peer's silence means nothing.
@@ -56,11 +50,8 @@ pub(super) enum End {
     Failed(DisconnectCause),
 }
 
-/// The smallest and the largest room for one read.
-const MIN_ROOM: usize = 8 << 10;
-const MAX_ROOM: usize = 256 << 10;
-/// After so many reads of little, the room is halved.
-const SMALL_READS: u8 = 16;
+/// A part of a message of up to so many octets does not wait for the rest in a large buffer.
+const SMALL: usize = 16 << 10;
 /// The most pieces of one write.
 const SLICES: usize = 64;
 /// Rounds of reading and writing before other tasks of this thread have their turn.
@@ -82,9 +73,6 @@ impl<'a> Pump<'a> {
             stream,
             engine,
             read,
-            room: MIN_ROOM,
-            small_reads: 0,
-            decoded: VecDeque::new(),
             intercept: !owner.socket_type().row().receives,
             paused: false,
             writing: Writing::default(),
@@ -134,79 +122,93 @@ impl<'a> Pump<'a> {
         Poll::Pending
     }
 
-    /// Decodes what is there and reads once. `Ready` if that should be done again.
+    /// Takes in what is there and reads once. `Ready` if that should be done again.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DisconnectCause>> {
         let now = Instant::now().into_std();
-        loop {
-            let room = if self.intercept {
-                usize::MAX
-            } else {
-                ready!(self.poll_room(cx))
-            };
-            let full = self.decode(room, now)?;
-            if !self.decoded.is_empty() {
-                self.pipe.inbox.append(self.pipe, &mut self.decoded);
+        ready!(self.poll_take_in(cx, now))?;
+        let readable = self.stream.poll_readable(cx).map_err(lost)?;
+        let (room, most) = match self.engine.body() {
+            Some(body) => body,
+            None if readable.is_pending() => (&mut self.read, 0),
+            None => {
+                make_room(&mut self.read);
+                (&mut self.read, self.engine.read_ahead())
             }
-            if !full {
-                break;
+        };
+        let read = match readable {
+            Poll::Ready(()) => self.stream.poll_read(cx, room, most),
+            Poll::Pending => Poll::Pending,
+        };
+        match read.map_err(lost)? {
+            Poll::Ready(0) => return Poll::Ready(Err(DisconnectCause::Peer)),
+            Poll::Ready(_) => {}
+            Poll::Pending => {
+                release(&mut self.read);
+                release(self.engine.front(&mut self.read));
+                return Poll::Pending;
             }
         }
-        let hint = self.engine.wire_hint(&self.read);
-        self.read.reserve(self.room.max(hint));
-        let spare = self.read.capacity() - self.read.len();
-        let n = match ready!(self.stream.poll_read(cx, &mut self.read)) {
-            Ok(0) => return Poll::Ready(Err(DisconnectCause::Peer)),
-            Ok(n) => n,
-            Err(error) => return Poll::Ready(Err(lost(error))),
-        };
+        self.engine.heard(now);
         self.pipe.outbox.heard();
-        self.follow_load(n, spare);
         Poll::Ready(Ok(()))
     }
 
-    /// How many messages the inbox takes.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
-        let room = self.pipe.inbox.poll_room(cx);
-        self.paused = room.is_pending();
-        room
-    }
-
-    /// Decodes up to `room` messages. `true` if there may be more.
-    fn decode(&mut self, room: usize, now: std::time::Instant) -> Result<bool, DisconnectCause> {
+    /// Hands on everything that is complete, as far as the inbox takes it.
+    fn poll_take_in(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: std::time::Instant,
+    ) -> Poll<Result<(), DisconnectCause>> {
         loop {
-            let inbound = self
-                .engine
-                .receive(&mut self.read, now, &mut self.decoded, room)?;
-            if self.intercept {
-                for message in self.decoded.drain(..) {
-                    self.owner.intercept(self.pipe, message)?;
-                }
-            }
-            match inbound {
+            let most = if self.intercept {
+                usize::MAX
+            } else {
+                let room = self.pipe.inbox.poll_room(cx);
+                self.paused = room.is_pending();
+                ready!(room)
+            };
+            match self.engine.receive(&mut self.read, now, most)? {
+                Some(Inbound::Run(extent)) => self.take_in_run(extent)?,
+                Some(Inbound::Message(message)) => self.take_in(message)?,
                 Some(Inbound::Subscribe(topic)) => {
-                    self.owner.subscription(self.pipe, true, &topic)?
+                    self.owner.subscription(self.pipe, true, &topic)?;
                 }
                 Some(Inbound::Cancel(topic)) => {
-                    self.owner.subscription(self.pipe, false, &topic)?
+                    self.owner.subscription(self.pipe, false, &topic)?;
                 }
-                None => return Ok(self.decoded.len() >= room),
+                None => return Poll::Ready(Ok(())),
             }
         }
     }
-
-    /// A busy connection gets a larger buffer, one that is no longer busy a smaller one.
-    fn follow_load(&mut self, n: usize, spare: usize) {
-        if n >= spare {
-            self.room = (self.room * 2).min(MAX_ROOM);
-            self.small_reads = 0;
-        } else if n >= self.room / 4 {
-            self.small_reads = 0;
-        } else {
-            self.small_reads += 1;
-            if self.small_reads == SMALL_READS {
-                self.room = (self.room / 2).max(MIN_ROOM);
-                self.small_reads = 0;
+    fn take_in_run(&mut self, extent: Extent) -> Result<(), DisconnectCause> {
+        if extent.messages == 1 {
+            let message = Run::take_one(self.engine.front(&mut self.read), extent);
+            return message.map_or(Ok(()), |message| self.take_in(message));
+        }
+        let front = self.engine.front(&mut self.read);
+        let mut run = Run::cut(front, extent, buffers::take);
+        if self.intercept {
+            while let Some(message) = run.next() {
+                self.owner.intercept(self.pipe, message)?;
             }
+            buffers::give_back(run.into_octets());
+        } else {
+            let Extent { messages, size, .. } = extent;
+            let load = Load {
+                messages,
+                octets: size,
+            };
+            self.pipe.inbox.append(self.pipe, Arrival::Run(run), load);
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, message: Message) -> Result<(), DisconnectCause> {
+        if self.intercept {
+            self.owner.intercept(self.pipe, message)
+        } else {
+            self.pipe.inbox.push(self.pipe, message);
+            Ok(())
         }
     }
 
@@ -278,7 +280,7 @@ impl<'a> Pump<'a> {
                 return Poll::Ready(Err(End::Ended));
             }
             if self.paused {
-                self.engine.excuse_silence(now.into_std());
+                self.engine.heard(now.into_std());
             }
             if let Err(error) = self.engine.on_timeout(now.into_std()) {
                 return Poll::Ready(Err(End::Failed(error.into())));
@@ -291,6 +293,28 @@ impl<'a> Pump<'a> {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+}
+
+/// Makes room for a read: at least half a buffer.
+fn make_room(read: &mut BytesMut) {
+    if read.capacity() - read.len() >= buffers::ROOM / 2 {
+        return;
+    }
+    if read.len() >= buffers::ROOM / 2 {
+        // A message of many frames.
+        return read.reserve(read.len());
+    }
+    let mut fresh = buffers::take();
+    fresh.extend_from_slice(read);
+    buffers::give_back(std::mem::replace(read, fresh));
+}
+
+/// Gives back what a connection does not need while nothing arrives.
+fn release(read: &mut BytesMut) {
+    if read.len() <= SMALL && read.capacity() > 2 * read.len() {
+        let rest = BytesMut::from(&read[..]);
+        buffers::give_back(std::mem::replace(read, rest));
     }
 }
 

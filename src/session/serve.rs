@@ -73,8 +73,12 @@ impl Session {
         let listening = pipe.is_none() && endpoint.is_some();
         let established = match negotiate(&**owner, &stream, listening, &mut read).await {
             Ok(established) => established,
-            Err(error) => {
+            Err((error, last_words)) => {
                 report(EventKind::HandshakeFailed(error.clone()));
+                if let Some(mut last_words) = last_words {
+                    // The peer is told why, if it listens.
+                    let _ = timeout(GOOD_BYE, farewell(&stream, &mut last_words)).await;
+                }
                 return Err(NotServed::Handshake(error));
             }
         };
@@ -95,9 +99,9 @@ impl Session {
         let pipe = match owner.admit(pipe, newcomer) {
             Ok(pipe) => pipe,
             Err(reason) => {
+                report(EventKind::Refused(reason));
                 let mut error = last_word(reason, sealing.as_mut());
                 let _ = timeout(GOOD_BYE, write_all(&stream, &mut error)).await;
-                report(EventKind::Refused(reason));
                 return Err(NotServed::Refused);
             }
         };
@@ -244,12 +248,14 @@ fn config(owner: &dyn Owner, address: PeerAddress) -> HandshakeConfig {
 }
 
 /// The handshake of a connection, within its time. `listening`: it came to a bound endpoint.
+///
+/// If it fails, the octets that are still to be sent come with the error, unless there was no time left for them.
 async fn negotiate(
     owner: &dyn Owner,
     stream: &Stream,
     listening: bool,
     read: &mut BytesMut,
-) -> Result<Established, HandshakeError> {
+) -> Result<Established, (HandshakeError, Option<BytesMut>)> {
     let security = &owner.options().security;
     let authenticator = security
         .authenticator()
@@ -260,12 +266,15 @@ async fn negotiate(
         (Some(_), false) => Asked::AfterReady,
     };
     let config = config(owner, stream.peer_address());
-    let mechanism = security.role().begin(config.announcement(), asked)?;
+    let mechanism = security.role().begin(config.announcement(), asked);
+    let mechanism = mechanism.map_err(|error| (error, None))?;
     let mut handshake = Handshake::new(config, mechanism, Instant::now().into_std());
     let deadline = Instant::from_std(handshake.deadline());
     let hands = shake_hands(stream, &mut handshake, authenticator, read);
-    let outcome = timeout_at(deadline, hands).await;
-    outcome.unwrap_or_else(|_| Err(handshake.overdue()))
+    match timeout_at(deadline, hands).await {
+        Ok(outcome) => outcome.map_err(|error| (error, Some(handshake.output().split()))),
+        Err(_) => Err((handshake.overdue(), None)),
+    }
 }
 
 async fn shake_hands(
@@ -275,35 +284,33 @@ async fn shake_hands(
     read: &mut BytesMut,
 ) -> Result<Established, HandshakeError> {
     loop {
-        let progress = handshake.input(read, Instant::now().into_std());
+        let progress = handshake.input(read, Instant::now().into_std())?;
         let written = write_all(stream, handshake.output()).await;
-        let outcome = match progress {
-            Ok(_) if written.is_err() => return Err(handshake.closed()),
-            Ok(Progress::Established(established)) => return Ok(*established),
-            Ok(Progress::Waiting) => {
+        match progress {
+            _ if written.is_err() => return Err(handshake.closed()),
+            Progress::Established(established) => return Ok(*established),
+            Progress::Waiting => {
                 read.reserve(FIRST_READ);
-                match poll_fn(|cx| stream.poll_read(cx, read)).await {
+                match poll_fn(|cx| stream.poll_read(cx, read, usize::MAX)).await {
                     Ok(0) | Err(_) => return Err(handshake.closed()),
-                    Ok(_) => Ok(()),
+                    Ok(_) => {}
                 }
             }
-            Ok(Progress::Decide(candidate)) => {
+            Progress::Decide(candidate) => {
                 let verdict = tokio::select! {
                     verdict = decide(authenticator, &candidate) => verdict,
                     () = gone(stream, read) => return Err(handshake.closed()),
                 };
-                handshake.decided(verdict)
+                handshake.decided(verdict)?;
             }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = outcome {
-            // The peer is told why, if it listens.
-            if write_all(stream, handshake.output()).await.is_ok() {
-                let _ = timeout(GOOD_BYE, good_bye(stream)).await;
-            }
-            return Err(error);
         }
     }
+}
+
+/// Sends the last octets of a handshake that failed, and says good-bye.
+async fn farewell(stream: &Stream, last: &mut BytesMut) -> io::Result<()> {
+    write_all(stream, last).await?;
+    good_bye(stream).await
 }
 
 /// P4: without an authenticator, nobody who has to be decided about is accepted.
@@ -321,7 +328,7 @@ async fn decide(
 async fn gone(stream: &Stream, read: &mut BytesMut) {
     while read.len() < FIRST_READ {
         read.reserve(FIRST_READ);
-        match poll_fn(|cx| stream.poll_read(cx, read)).await {
+        match poll_fn(|cx| stream.poll_read(cx, read, usize::MAX)).await {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
@@ -357,7 +364,7 @@ async fn good_bye(stream: &Stream) -> io::Result<()> {
     poll_fn(|cx| stream.poll_flush(cx)).await?;
     poll_fn(|cx| stream.poll_shutdown(cx)).await?;
     let mut discarded = BytesMut::with_capacity(FIRST_READ);
-    while poll_fn(|cx| stream.poll_read(cx, &mut discarded)).await? > 0 {
+    while poll_fn(|cx| stream.poll_read(cx, &mut discarded, usize::MAX)).await? > 0 {
         discarded.clear();
     }
     Ok(())

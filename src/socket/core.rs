@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::watch;
 
 use crate::endpoint::{Address, Endpoint};
-use crate::error::Undelivered;
+use crate::error::{ClosedError, Undelivered};
 use crate::identity::Identity;
 use crate::message::Message;
 use crate::monitor::{DisconnectCause, Event, EventKind, PeerFacts, PeerInfo, Reporter};
 use crate::options::{DuplicateIdentity, Options, Subscriptions, Verbosity};
 use crate::pattern::{Outbound, Row, SocketType, parse_subscription, subscription_message};
 use crate::pipe::{Life, PeerId, Pipe, PipeConfig, ReadyList, Wake, lock};
-use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicSet};
+use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicIndex, TopicSet};
 use crate::session::{Accepting, Dialing, Newcomer, Owner, Tasks};
 use crate::stats::{Drops, Stats};
 
@@ -74,6 +74,8 @@ pub(crate) struct Inbound {
     pub topics: TopicSet,
     /// The connected peers, to which subscriptions are sent (SUB, XSUB).
     pub publishers: Vec<Arc<Pipe>>,
+    /// What the peers of an XPUB in manual mode asked for; its user decides what is in effect.
+    pub asked: TopicIndex<PeerId>,
     /// Whose subscription was received last (XPUB in manual mode).
     pub last_subscriber: Option<Arc<Pipe>>,
     pub dropped: Drops,
@@ -137,6 +139,18 @@ impl Core {
     /// Closes the socket for calls. `false` if it was closed before.
     pub fn set_closed(&self) -> bool {
         !self.closed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Waits until `count`, one of this socket's, is at least `n`.
+    pub async fn reaches(&self, count: &watch::Sender<usize>, n: usize) -> Result<(), ClosedError> {
+        // The sender is borrowed: it cannot be gone.
+        let reached = |there: &usize| self.is_closed() || *there >= n;
+        let _ = count.subscribe().wait_for(reached).await;
+        if self.is_closed() {
+            Err(ClosedError)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether this call should take part in Tokio's cooperative scheduling, so that a tight loop lets the other tasks of
@@ -251,6 +265,34 @@ impl Core {
         }
     }
 
+    /// Hands the user of an XPUB in manual mode what a peer asks for, and keeps it in mind for when that peer leaves.
+    fn ask_user(
+        &self,
+        pipe: &Arc<Pipe>,
+        subscribe: bool,
+        topic: &[u8],
+    ) -> Result<(), DisconnectCause> {
+        let mut inbound = lock(&self.inbound);
+        let asked = &mut inbound.asked;
+        if subscribe {
+            asked.insert(topic, pipe.id);
+            let (topics, octets) = (asked.subscriptions_of(pipe.id), asked.octets_of(pipe.id));
+            self.check_subscriptions((topics, octets))?;
+        } else {
+            asked.remove(topic, pipe.id);
+        }
+        self.subscription_event(pipe, subscribe, topic);
+        Ok(())
+    }
+
+    fn check_subscriptions(&self, (topics, octets): (usize, usize)) -> Result<(), DisconnectCause> {
+        let limit = self.options.max_subscriptions;
+        if topics > limit || octets > MAX_TOPIC_OCTETS {
+            return Err(DisconnectCause::TooManySubscriptions { limit });
+        }
+        Ok(())
+    }
+
     /// Puts a subscription into effect, or ends it.
     pub fn apply_subscription(
         &self,
@@ -267,11 +309,7 @@ impl Core {
             let Some(added) = fan_out.subscribe(pipe, topic) else {
                 return Ok(());
             };
-            let (topics, octets) = fan_out.subscriptions_of(pipe);
-            let limit = self.options.max_subscriptions;
-            if topics > limit || octets > MAX_TOPIC_OCTETS {
-                return Err(DisconnectCause::TooManySubscriptions { limit });
-            }
+            self.check_subscriptions(fan_out.subscriptions_of(pipe))?;
             added.first_for_topic || verbosity != Verbosity::FirstAndLast
         } else {
             let Some(removed) = fan_out.unsubscribe(pipe, topic) else {
@@ -359,9 +397,11 @@ impl Owner for Core {
                 .for_each(|topic| pipe.outbox.push_subscription(true, topic));
         }
         // Whoever waits for peers can reach this one from here on.
-        if pipe.set_connected(info) {
-            self.connected.send_modify(|connected| *connected += 1);
-        }
+        self.connected.send_if_modified(|connected| {
+            let came = pipe.set_connected(info);
+            *connected += usize::from(came);
+            came
+        });
         if let Some(welcome) = &self.options.welcome {
             pipe.outbox.push_aside(welcome);
         }
@@ -385,10 +425,15 @@ impl Owner for Core {
             // A5: nothing more is queued for it.
             pipe.outbox.end(Life::Ended);
         }
-        if !pipe.set_disconnected() {
+        // Under the lock of the count: whoever ends an in-process peer may be another thread than the one that admits it.
+        let left = self.connected.send_if_modified(|connected| {
+            let left = pipe.set_disconnected();
+            *connected -= usize::from(left);
+            left
+        });
+        if !left {
             return;
         }
-        self.connected.send_modify(|connected| *connected -= 1);
         let assigned = lock(&self.state).assigned.contains_key(&pipe.id);
         if self.subscribes() {
             lock(&self.inbound)
@@ -396,18 +441,21 @@ impl Owner for Core {
                 .retain(|there| !Arc::ptr_eq(there, pipe));
         }
         if let Policy::FanOut(fan_out) = &mut *lock(&self.policy) {
-            let events = self.options.subscriptions == Subscriptions::Automatic;
+            let automatic = self.options.subscriptions == Subscriptions::Automatic;
+            // S6
             fan_out.unsubscribe_all(pipe, |topic| {
-                if events {
+                if automatic {
                     self.subscription_event(pipe, false, topic);
                 }
             });
+            let ended = |topic: &[u8]| self.subscription_event(pipe, false, topic);
+            lock(&self.inbound).asked.remove_peer(pipe.id, ended);
             self.subscribers_changed(fan_out);
         }
         if self.row.outbound == Outbound::ByPeer && !assigned {
-            // Whoever comes next at this endpoint may be somebody else.
+            // Whoever comes next at this endpoint may be somebody else, and gets a pipe of its own.
             self.unregister(pipe);
-            pipe.outbox.discard(|dropped| &mut dropped.peer_gone);
+            pipe.retire();
         }
         if self.options.notify.on_disconnect() {
             pipe.inbox.push_event(pipe, Message::new(), MAX_EVENTS);
@@ -432,7 +480,6 @@ impl Owner for Core {
             Policy::FanOut(fan_out) => fan_out.remove(pipe, |_| {}),
             Policy::None | Policy::ByPeer(_) => {}
         }
-        let mut state = lock(&self.state);
         let lingered = self.is_closed();
         let left = pipe.outbox.discard(|dropped| {
             if lingered {
@@ -441,6 +488,9 @@ impl Owner for Core {
                 &mut dropped.peer_gone
             }
         });
+        // From here on an in-process sender writes nothing more into the inbox, and what it holds can be counted.
+        pipe.outbox.cut();
+        let mut state = lock(&self.state);
         if lingered {
             pipe.inbox.discard(|dropped| &mut dropped.unread);
         }
@@ -454,7 +504,6 @@ impl Owner for Core {
         }
         state.assigned.remove(&pipe.id);
         drop(state);
-        pipe.outbox.cut();
         if let Some(peer) = joined {
             // A wire's session reports this itself.
             let event = Event::new(
@@ -498,8 +547,7 @@ impl Owner for Core {
         if self.options.subscriptions == Subscriptions::Automatic {
             self.apply_subscription(pipe, subscribe, topic)
         } else {
-            self.subscription_event(pipe, subscribe, topic);
-            Ok(())
+            self.ask_user(pipe, subscribe, topic)
         }
     }
 
@@ -569,5 +617,120 @@ impl Core {
                     .map(|dialing| dialing.endpoint.clone()),
             )
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hint::spin_loop;
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::super::ReqSocket;
+    use super::*;
+    use crate::transport::PeerAddress;
+    use crate::zmtp::{PeerMetadata, Version};
+
+    fn newcomer(socket_type: SocketType) -> Newcomer {
+        Newcomer {
+            endpoint: None,
+            address: PeerAddress::Inproc,
+            metadata: PeerMetadata {
+                socket_type,
+                identity: Identity::default(),
+                properties: Default::default(),
+                version: Version::V3_1,
+            },
+            principal: None,
+            accepted: true,
+        }
+    }
+
+    // Nobody drains the list of writable pipes while nobody sends.
+    #[test]
+    fn peers_that_come_and_go_at_an_idle_socket_leave_nothing_behind() {
+        use SocketType::{Dealer, Pair, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub};
+        let pairs = [
+            (Push, Pull),
+            (Dealer, Router),
+            (Req, Rep),
+            (Pair, Pair),
+            (Rep, Req),
+            (Router, Dealer),
+            (Pub, Sub),
+            (XPub, XSub),
+            (Sub, Pub),
+            (XSub, XPub),
+        ];
+        for (ours, theirs) in pairs {
+            let core = Core::new(ours, Options::default());
+            for _ in 0..3 {
+                let pipe = core.admit(None, newcomer(theirs)).unwrap();
+                let gone = Arc::downgrade(&pipe);
+                core.ended(&pipe);
+                drop(pipe);
+                assert!(gone.upgrade().is_none(), "{ours:?} holds it");
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_socket_keeps_no_pipe_that_becomes_readable_or_writable() {
+        let core = Core::new(SocketType::Dealer, Options::default());
+        let pipe = core.admit(None, newcomer(SocketType::Router)).unwrap();
+        core.begin_close();
+        core.ended(&pipe);
+        let gone = Arc::downgrade(&pipe);
+        pipe.inbox.push(&pipe, Message::new());
+        core.pipes.writable.announce(&pipe);
+        drop(pipe);
+        assert!(gone.upgrade().is_none());
+    }
+
+    /// Renews the pipe of an abandoned request while `end` runs; neither may leave a pipe that goes on.
+    fn renewed_while(end: impl Fn(&ReqSocket, &Endpoint)) {
+        let endpoint: Endpoint = "tcp://127.0.0.1:1".parse().unwrap();
+        for n in 0..2_000 {
+            let socket = ReqSocket::new();
+            let core = &socket.core;
+            let old = core.connecting_pipe(&endpoint);
+            let dialing = Arc::new(Dialing {
+                endpoint: endpoint.clone(),
+                identity: None,
+                pipe: watch::Sender::new(old.clone()),
+                finished: watch::Sender::new(false),
+            });
+            lock(&core.state).dialing.push(dialing.clone());
+            old.retire();
+            let start = Barrier::new(2);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    start.wait();
+                    core.renew(&dialing, &old);
+                    // Whoever disconnects waits for it.
+                    dialing.finished.send_replace(true);
+                });
+                start.wait();
+                // A little later each time.
+                (0..n % 50).for_each(|_| spin_loop());
+                end(&socket, &endpoint);
+            });
+            assert!(!dialing.pipe.borrow().outbox.is_open());
+        }
+    }
+
+    #[test]
+    fn a_pipe_that_is_renewed_while_its_socket_closes_is_ended() {
+        renewed_while(|socket, _| socket.core.begin_close());
+    }
+
+    #[test]
+    fn a_pipe_that_is_renewed_while_its_endpoint_is_disconnected_is_ended() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        renewed_while(|socket, endpoint| {
+            runtime.block_on(socket.disconnect(endpoint)).unwrap();
+        });
     }
 }

@@ -52,8 +52,15 @@ impl<P: Pattern> Socket<P> {
                 return Err(BindError::Closed);
             }
             session::bind_inproc(&owner, &endpoint).map_err(failed)?;
+            let mut state = lock(&self.core.state);
+            if self.core.is_closed() {
+                // In the meantime, and so without this name.
+                drop(state);
+                session::unbind_inproc(&owner, &endpoint);
+                return Err(BindError::Closed);
+            }
             let accepting = Arc::new(Accepting::new(endpoint.clone()));
-            lock(&self.core.state).accepting.push(accepting);
+            state.accepting.push(accepting);
             return Ok(endpoint);
         }
         let options = &self.core.options;
@@ -341,6 +348,9 @@ impl Core {
         drop(inbound);
         self.pipes.readable.close();
         self.pipes.writable.close();
+        // Those who wait for peers are told that none will come.
+        self.connected.send_modify(|_| {});
+        self.subscribers.send_modify(|_| {});
     }
 }
 

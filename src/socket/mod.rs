@@ -25,6 +25,7 @@ pub use self::send::Permit;
 
 use self::core::{Core, pipe_stats};
 use crate::endpoint::Endpoint;
+use crate::error::ClosedError;
 use crate::monitor::{Monitor, PeerInfo};
 use crate::options::Options;
 use crate::pattern::{Dealer, Pair, Pattern, Pub, Pull, Push, Rep, Req, Router, Sub, XPub, XSub};
@@ -102,14 +103,11 @@ impl<P: Pattern> Socket<P> {
     ///
     /// # Cancel safety
     /// Dropping it changes nothing.
-    pub async fn wait_for_peers(&self, n: usize) {
-        // The sender is ours: it cannot be gone.
-        let _ = self
-            .core
-            .connected
-            .subscribe()
-            .wait_for(|connected| *connected >= n)
-            .await;
+    ///
+    /// # Errors
+    /// [`ClosedError`] if the socket is closed, before or meanwhile.
+    pub async fn wait_for_peers(&self, n: usize) -> Result<(), ClosedError> {
+        self.core.reaches(&self.core.connected, n).await
     }
 
     /// Who is connected now.

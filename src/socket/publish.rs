@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Socket;
 use super::core::{Core, Policy};
-use crate::error::{RecvError, SubscribeError};
+use crate::error::{ClosedError, RecvError, SubscribeError};
 use crate::message::Message;
 use crate::options::Subscriptions;
 use crate::pattern::{CanPublish, CanSubscribe, Pattern, XPub, parse_subscription};
@@ -44,17 +44,14 @@ impl<P: Pattern> Socket<P> {
     ///
     /// # Cancel safety
     /// Dropping it changes nothing.
-    pub async fn wait_for_subscribers(&self, n: usize)
+    ///
+    /// # Errors
+    /// [`ClosedError`] if the socket is closed, before or meanwhile.
+    pub async fn wait_for_subscribers(&self, n: usize) -> Result<(), ClosedError>
     where
         P: CanPublish,
     {
-        // The sender is ours: it cannot be gone.
-        let _ = self
-            .core
-            .subscribers
-            .subscribe()
-            .wait_for(|subscribers| *subscribers >= n)
-            .await;
+        self.core.reaches(&self.core.subscribers, n).await
     }
 }
 

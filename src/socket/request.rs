@@ -157,9 +157,8 @@ impl Socket<Rep> {
 /// Dereferences to its [`Message`].
 pub struct Request {
     core: Arc<Core>,
+    /// Of the one connection that it came through.
     pipe: Arc<Pipe>,
-    /// The connection that it came through; its envelope means nothing to another.
-    connection: u64,
     envelope: Vec<Bytes>,
     message: Message,
 }
@@ -170,7 +169,6 @@ impl Request {
         Some(Self {
             core: core.clone(),
             pipe: pipe.clone(),
-            connection: pipe.connection(),
             envelope,
             message,
         })
@@ -211,11 +209,7 @@ impl Request {
             .into_iter()
             .chain(message.into_frames())
             .collect();
-        let pushed = match self.pipe.connection() == self.connection {
-            true => self.pipe.outbox.try_push(&reply),
-            false => Push::Closed,
-        };
-        match pushed {
+        match self.pipe.outbox.try_push(&reply) {
             Push::Done { .. } => {}
             Push::Full => self.pipe.outbox.count_full(),
             Push::Closed => lock(&self.core.inbound).dropped.unroutable += 1,

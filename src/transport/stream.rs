@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest};
 use tokio::net::TcpStream;
@@ -107,16 +107,27 @@ impl Stream {
         self.peer
     }
 
-    /// Reads once into the spare capacity of `buf`, which the caller reserves; `Ok(0)` is the end of the peer's octets.
+    /// Waits until there may be something to read. An adopted stream tells only by being read.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        carried!(self,
+            kernel(socket) => socket.poll_read_ready(cx),
+            adopted(_stream) => Poll::Ready(Ok(()))
+        )
+    }
+
+    /// Reads once into the spare capacity of `buf`, which the caller reserves, at most `most` octets; `Ok(0)` is the end
+    /// of the peer's octets.
     pub(crate) fn poll_read(
         &self,
         cx: &mut Context<'_>,
         buf: &mut BytesMut,
+        most: usize,
     ) -> Poll<io::Result<usize>> {
+        let spare = most.min(buf.capacity() - buf.len());
+        let buf = &mut buf.limit(spare);
         carried!(self,
             kernel(socket) => loop {
                 ready!(socket.poll_read_ready(cx))?;
-                let spare = buf.capacity() - buf.len();
                 let mut read = 0;
                 let outcome = socket.try_io(Interest::READABLE, || {
                     read = socket.try_read_buf(buf)?;

@@ -408,7 +408,7 @@ pub(super) async fn read_to_end(stream: &Stream) -> io::Result<BytesMut> {
 
 async fn read(stream: &Stream, octets: &mut BytesMut, room: usize) -> io::Result<usize> {
     octets.reserve(room);
-    poll_fn(|cx| stream.poll_read(cx, octets)).await
+    poll_fn(|cx| stream.poll_read(cx, octets, usize::MAX)).await
 }
 
 /// Writes the pattern from `at` until nothing more fits, and returns how much did.

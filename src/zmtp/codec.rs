@@ -1,7 +1,6 @@
 //! [`ZmtpCodec`]: octets to whole messages and commands, and back.
 
 use std::io;
-use std::ops::ControlFlow::{self, Break, Continue};
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
@@ -11,7 +10,7 @@ use super::Limits;
 use super::command::Command;
 use super::error::ProtocolError;
 use super::frame::{FrameHeader, FrameKind, encode_message};
-use crate::mechanism::Open;
+use super::run::{Extent, Run};
 use crate::message::Message;
 
 /// Cuts a stream of ZMTP octets, after the handshake, into whole messages and commands.
@@ -21,12 +20,36 @@ use crate::message::Message;
 #[derive(Debug)]
 pub struct ZmtpCodec {
     limits: Limits,
-    /// The frames of the message that has begun to arrive.
+    /// The whole messages that were found at the head of the buffer.
+    found: Extent,
+    /// The frames behind them that belong to a message whose end is not here.
+    open: Open,
+    /// The frames of a message that does not stay in one piece: one of them is large, or a command came between.
     frames: Vec<Bytes>,
     /// Their octets.
     size: usize,
-    /// How many octets were left when nothing was complete.
-    left: usize,
+    /// A large body that is arriving.
+    body: Option<Body>,
+    /// Whether the last frame was large.
+    large: bool,
+}
+
+/// The frames of a message that are in the buffer.
+#[derive(Debug, Default)]
+struct Open {
+    /// With their headers.
+    len: usize,
+    frames: usize,
+    size: usize,
+}
+
+/// A body that has a buffer of its own, so that it is copied once at most.
+#[derive(Debug)]
+struct Body {
+    kind: FrameKind,
+    octets: BytesMut,
+    /// How many there will be.
+    len: usize,
 }
 
 /// What a stream of ZMTP carries.
@@ -35,6 +58,17 @@ pub enum Item {
     /// A message, whole.
     Message(Message),
     /// A command; it may have come between two frames of a message.
+    Command(Command),
+}
+
+/// What was found next.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Messages at the head of the buffer, which the caller has to cut off.
+    Run(Extent),
+    /// A message that was taken out of the buffer.
+    Message(Message),
+    /// A command, likewise.
     Command(Command),
 }
 
@@ -58,119 +92,141 @@ impl ZmtpCodec {
     pub(crate) fn with(limits: Limits) -> Self {
         Self {
             limits,
+            found: Extent::default(),
+            open: Open::default(),
             frames: Vec::new(),
             size: 0,
-            left: 0,
+            body: None,
+            large: false,
         }
     }
 
-    /// Takes messages off the head of `buf` and gives them to `deliver` until that says no, until `obey` makes something
-    /// of a command, or until nothing is complete.
+    /// Finds what comes next in `buf`: up to `most` messages in one piece, or something that is no part of such a run.
+    /// `None` if nothing is complete.
     ///
-    /// A message is built where it is delivered: to hand it up through results would cost more than to decode it.
+    /// What was looked at once is not looked at again when more has arrived.
     #[inline]
-    pub(crate) fn decode_each<T>(
+    pub(crate) fn next(
         &mut self,
         buf: &mut BytesMut,
-        mut deliver: impl FnMut(Message) -> bool,
-        mut obey: impl FnMut(Command) -> Result<Option<T>, ProtocolError>,
-    ) -> Result<Option<T>, ProtocolError> {
-        while let Some(header) = FrameHeader::parse(buf)? {
-            self.check(&header)?;
-            if buf.len() < header.header_len + header.body_len {
-                break;
-            }
-            if let Break(end) = self.take_frame(&header, buf, &mut deliver, &mut obey)? {
-                return Ok(end);
-            }
+        most: usize,
+    ) -> Result<Option<Piece>, ProtocolError> {
+        let outcome = self.look(buf, most);
+        if self.found.messages > 0 {
+            self.large = false;
+            // They come first, whatever else there is.
+            return Ok(Some(Piece::Run(std::mem::take(&mut self.found))));
         }
-        self.left = buf.len();
-        Ok(None)
+        outcome
     }
 
-    /// The same for an encrypted stream: each frame there holds another, which `open` brings to light.
-    pub(crate) fn open_each<T>(
-        &mut self,
-        open: &mut dyn Open,
-        buf: &mut BytesMut,
-        mut deliver: impl FnMut(Message) -> bool,
-        mut obey: impl FnMut(Command) -> Result<Option<T>, ProtocolError>,
-    ) -> Result<Option<T>, ProtocolError> {
-        while let Some(outer) = FrameHeader::parse(buf)? {
-            let inner_len = outer.body_len.checked_sub(open.overhead());
-            let (Some(inner_len), false) = (inner_len, outer.kind == FrameKind::More) else {
-                return Err(ProtocolError::NotEncrypted);
-            };
-            // What kind of frame is within is not known before all of it is here.
-            let limit = self.limits.command();
-            if inner_len > limit {
-                let size = inner_len;
-                return Err(ProtocolError::MessageTooLarge { size, limit });
-            }
-            let end = outer.header_len + outer.body_len;
-            let Some(body) = buf.get_mut(outer.header_len..end) else {
-                break;
-            };
-            let (kind, at) = open.open(body)?;
-            let inner = FrameHeader {
-                kind,
-                body_len: inner_len,
-                header_len: outer.header_len + at,
-            };
-            self.check(&inner)?;
-            if let Break(end) = self.take_frame(&inner, buf, &mut deliver, &mut obey)? {
-                return Ok(end);
-            }
-        }
-        self.left = buf.len();
-        Ok(None)
-    }
-
-    /// Takes the frame of `header`, which is complete, off the head of `buf`.
-    #[inline(always)]
-    fn take_frame<T>(
-        &mut self,
-        header: &FrameHeader,
-        buf: &mut BytesMut,
-        deliver: &mut impl FnMut(Message) -> bool,
-        obey: &mut impl FnMut(Command) -> Result<Option<T>, ProtocolError>,
-    ) -> Result<ControlFlow<Option<T>>, ProtocolError> {
-        let end = header.header_len + header.body_len;
-        let go_on = if header.kind == FrameKind::Last
-            && self.frames.is_empty()
-            && header.body_len < SHARED_FROM
-            && let Some(body) = buf.get(header.header_len..end)
-        {
-            let go_on = deliver(Message::copy_from_slice(body));
-            buf.advance(end);
-            go_on
-        } else {
-            buf.advance(header.header_len);
-            let body = take(buf, header.body_len);
-            if header.kind == FrameKind::Command {
-                if let Some(item) = obey(Command::decode(body)?)? {
-                    return Ok(Break(Some(item)));
+    #[inline]
+    fn look(&mut self, buf: &mut BytesMut, most: usize) -> Result<Option<Piece>, ProtocolError> {
+        while self.found.messages < most {
+            if self.body.is_some() {
+                match self.fill_body(buf) {
+                    Some(message) => return Ok(Some(Piece::Message(message))),
+                    None if self.body.is_some() => return Ok(None),
+                    None => continue,
                 }
-                true
-            } else {
-                self.accept(header.kind, body).is_none_or(deliver)
             }
-        };
-        Ok(if go_on { Continue(()) } else { Break(None) })
-    }
-
-    /// Whether something may have arrived since [`next`](Self::next) last found nothing complete.
-    #[inline]
-    pub(crate) fn is_news(&self, buf: &BytesMut) -> bool {
-        buf.len() != self.left
-    }
-
-    /// The octets still missing of the frame at the head of `buf`, 0 if that is not known.
-    pub(crate) fn missing(buf: &[u8]) -> usize {
-        match FrameHeader::parse(buf) {
-            Ok(Some(header)) => (header.header_len + header.body_len).saturating_sub(buf.len()),
-            Ok(None) | Err(_) => 0,
+            let at = self.found.len + self.open.len;
+            let Some(header) = FrameHeader::parse(buf.get(at..).unwrap_or_default())? else {
+                return Ok(None);
+            };
+            self.check(&header)?;
+            let len = header.header_len + header.body_len;
+            let stays = header.kind != FrameKind::Command && header.body_len < LARGE;
+            if stays && self.frames.is_empty() {
+                if buf.len() - at < len {
+                    return Ok(None);
+                }
+                self.open.len += len;
+                self.open.frames += 1;
+                self.open.size += header.body_len;
+                if header.kind == FrameKind::Last {
+                    let whole = std::mem::take(&mut self.open);
+                    self.found.len += whole.len;
+                    self.found.messages += 1;
+                    self.found.size += whole.size;
+                }
+                continue;
+            }
+            if self.found.messages > 0 {
+                return Ok(None);
+            }
+            self.lift_open(buf)?;
+            if stays || header.kind == FrameKind::Command {
+                if buf.len() < len {
+                    return Ok(None);
+                }
+                buf.advance(header.header_len);
+                let body = Bytes::copy_from_slice(&buf[..header.body_len]);
+                buf.advance(header.body_len);
+                if header.kind == FrameKind::Command {
+                    return Ok(Some(Piece::Command(Command::decode(body)?)));
+                }
+                if let Some(message) = self.accept(header.kind, body) {
+                    return Ok(Some(Piece::Message(message)));
+                }
+            } else {
+                buf.advance(header.header_len);
+                let first = buf.len().max(MAX_AHEAD).min(header.body_len);
+                self.body = Some(Body {
+                    kind: header.kind,
+                    octets: BytesMut::with_capacity(first),
+                    len: header.body_len,
+                });
+            }
         }
+        Ok(None)
+    }
+
+    /// The buffer of a large body that is arriving, and how much of it is missing.
+    pub(crate) fn body(&mut self) -> Option<(&mut BytesMut, usize)> {
+        let Body { octets, len, .. } = self.body.as_mut()?;
+        let missing = *len - octets.len();
+        if octets.capacity() == octets.len() {
+            // F2: an announced size is only a word; room grows with what has arrived.
+            octets.reserve(octets.len().max(MAX_AHEAD).min(missing));
+        }
+        Some((octets, missing))
+    }
+
+    /// How much to read at most where no large body is arriving.
+    pub(crate) fn read_ahead(&self) -> usize {
+        // Where one body was large the next may be, and would only be copied out of the buffer.
+        if self.large {
+            BETWEEN_LARGE
+        } else {
+            usize::MAX
+        }
+    }
+
+    /// Moves what has arrived of a large body to its buffer. Returns the message that it completes.
+    fn fill_body(&mut self, buf: &mut BytesMut) -> Option<Message> {
+        let body = self.body.as_mut()?;
+        // Some of it may have been read straight to where it belongs.
+        let here = buf.len().min(body.len - body.octets.len());
+        body.octets.extend_from_slice(&buf[..here]);
+        buf.advance(here);
+        if body.octets.len() < body.len {
+            return None;
+        }
+        let Body { kind, octets, .. } = self.body.take()?;
+        self.large = true;
+        self.accept(kind, octets.freeze())
+    }
+
+    /// Takes the open frames out of the buffer: what follows them does not stay there.
+    fn lift_open(&mut self, buf: &mut BytesMut) -> Result<(), ProtocolError> {
+        let mut open = buf.split_to(std::mem::take(&mut self.open).len).freeze();
+        while let Some(header) = FrameHeader::parse(&open)? {
+            open.advance(header.header_len);
+            let body = open.split_to(header.body_len);
+            self.accept(header.kind, Bytes::copy_from_slice(&body));
+        }
+        Ok(())
     }
 
     /// Refuses a frame by its header, before its body is waited for.
@@ -185,19 +241,20 @@ impl ZmtpCodec {
             return Ok(());
         }
         // F11: the message as a whole counts.
-        let size = self.size.saturating_add(header.body_len);
+        let begun = self.size + self.open.size;
+        let size = begun.saturating_add(header.body_len);
         let limit = self.limits.max_message_size;
         if size > limit {
             return Err(ProtocolError::MessageTooLarge { size, limit });
         }
         let limit = self.limits.max_frames;
-        if self.frames.len() >= limit {
+        if self.frames.len() + self.open.frames >= limit {
             return Err(ProtocolError::TooManyFrames { limit });
         }
         Ok(())
     }
 
-    /// Takes in a whole frame of a message.
+    /// Takes in a whole frame of a message that does not stay in one piece.
     fn accept(&mut self, kind: FrameKind, body: Bytes) -> Option<Message> {
         self.size += body.len();
         self.frames.push(body);
@@ -221,13 +278,14 @@ impl Decoder for ZmtpCodec {
     type Error = CodecError;
 
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Item>, CodecError> {
-        let mut message = None;
-        let deliver = |delivered| {
-            message = Some(Item::Message(delivered));
-            false
-        };
-        let command = self.decode_each(src, deliver, |command| Ok(Some(Item::Command(command))))?;
-        Ok(message.or(command))
+        let piece = self.next(src, 1)?;
+        Ok(piece.and_then(|piece| match piece {
+            Piece::Run(extent) => Run::cut(src, extent, BytesMut::new)
+                .next()
+                .map(Item::Message),
+            Piece::Message(message) => Some(Item::Message(message)),
+            Piece::Command(command) => Some(Item::Command(command)),
+        }))
     }
 }
 
@@ -261,19 +319,12 @@ pub enum CodecError {
     Io(#[from] io::Error),
 }
 
-/// The next `len` octets of `buf`: copied if few, so that they do not hold on to the whole buffer, else shared.
-fn take(buf: &mut BytesMut, len: usize) -> Bytes {
-    if len < SHARED_FROM {
-        let body = Bytes::copy_from_slice(&buf[..len]);
-        buf.advance(len);
-        body
-    } else {
-        buf.split_to(len).freeze()
-    }
-}
-
-/// From this length on a body is worth holding on to the buffer that it arrived in.
-const SHARED_FROM: usize = 1024;
+/// From this length on a body gets a buffer of its own, and is read straight to it.
+const LARGE: usize = 32 << 10;
+/// F2: what may be allocated for a large body beyond what has arrived, at least.
+const MAX_AHEAD: usize = 64 << 10;
+/// How much is read at a time between large bodies.
+const BETWEEN_LARGE: usize = 8 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -373,17 +424,43 @@ mod tests {
     }
 
     #[test]
-    fn a_small_body_is_copied_and_a_large_one_shared() {
-        for (len, shared) in [(65, false), (1023, false), (1024, true), (5000, true)] {
-            let mut buf = BytesMut::new();
-            encode_message(&Message::from(vec![7; len]), &mut buf);
-            let octets = buf.as_ptr_range();
-            let Ok(Some(Item::Message(message))) = ZmtpCodec::new().decode(&mut buf) else {
-                panic!("no message of {len} octets");
-            };
-            assert_eq!(message.size(), len);
-            assert_eq!(octets.contains(&message.first().as_ptr()), shared, "{len}");
+    fn a_large_body_is_read_to_a_buffer_of_its_own() {
+        for (len, own) in [(LARGE - 1, false), (LARGE, true), (1 << 20, true)] {
+            let mut codec = ZmtpCodec::new();
+            let (mut octets, mut buf) = (BytesMut::new(), BytesMut::new());
+            let messages = ["small".into(), Message::from(vec![7; len]), "next".into()];
+            for message in &messages {
+                encode_message(message, &mut octets);
+            }
+            let mut decoded = Vec::new();
+            let mut owned = false;
+            while !octets.is_empty() {
+                let (room, most) = match codec.body() {
+                    Some(body) => body,
+                    None => (&mut buf, 5000),
+                };
+                owned |= most != 5000;
+                room.extend_from_slice(&octets.split_to(most.min(octets.len()).min(5000)));
+                decoded.extend(std::iter::from_fn(|| codec.decode(&mut buf).unwrap()));
+            }
+            assert_eq!(owned, own, "{len}");
+            assert_eq!(decoded, messages.map(Item::Message), "{len}");
         }
+    }
+
+    #[test]
+    fn what_was_found_before_an_error_comes_first() {
+        let mut codec = ZmtpCodec::new();
+        let mut buf = BytesMut::from(&b"\0\x01a\0\x01b\xff"[..]);
+        let Ok(Some(Piece::Run(extent))) = codec.next(&mut buf, usize::MAX) else {
+            panic!("no run");
+        };
+        let mut run = Run::cut(&mut buf, extent, BytesMut::new);
+        assert_eq!(
+            [run.next(), run.next()],
+            ["a", "b"].map(|body| Some(body.into()))
+        );
+        assert!(codec.next(&mut buf, usize::MAX).is_err());
     }
 
     #[test]

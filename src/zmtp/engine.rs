@@ -1,14 +1,15 @@
 //! [`Engine`]: one connection after its handshake. Octets in, messages out; no socket, no clock.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use super::codec::ZmtpCodec;
+use super::codec::{Piece, ZmtpCodec};
 use super::control::Control;
 use super::error::ProtocolError;
 use super::heartbeat::HeartbeatConfig;
+use super::opening::Opening;
+use super::run::Extent;
 use super::{Limits, PeerMetadata};
 use crate::mechanism::Open;
 use crate::message::Message;
@@ -16,8 +17,8 @@ use crate::pattern::SocketType;
 
 /// The protocol of one connection from the finished handshake to its end.
 ///
-/// The owner, after every read from the connection, calls [`receive`](Self::receive) until it returns `None`, then
-/// writes what [`output`](Self::output) holds; when [`next_timeout`](Self::next_timeout) has come it reads once more and
+/// The owner reads to where [`body`](Self::body) says or behind what it has, tells that by [`heard`](Self::heard), and calls
+/// [`receive`](Self::receive) until it returns `None`; then it writes what [`output`](Self::output) holds; when [`next_timeout`](Self::next_timeout) has come it reads once more and
 /// calls [`on_timeout`](Self::on_timeout). Any error is the end of the connection. A call more than needed does no harm.
 ///
 /// Messages to send do not pass through here: the sender encodes them into their outbox.
@@ -25,14 +26,18 @@ use crate::pattern::SocketType;
 pub(crate) struct Engine {
     codec: ZmtpCodec,
     /// Decrypts what arrives, if it has to be.
-    open: Option<Box<dyn Open>>,
+    opening: Option<Opening>,
     control: Control,
     output: BytesMut,
 }
 
-/// What a peer sends beside messages. A topic may share the buffer that it arrived in: copy it to keep it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a peer sends.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Inbound {
+    /// Messages at the head of the buffer.
+    Run(Extent),
+    /// A message that was in pieces.
+    Message(Message),
     /// A subscription to a topic.
     Subscribe(Bytes),
     /// The end of a subscription.
@@ -54,43 +59,76 @@ impl Engine {
         let publishes = matches!(ours, SocketType::Pub | SocketType::XPub);
         Self {
             codec: ZmtpCodec::with(limits),
-            open,
+            opening: open.map(|open| Opening::new(open, limits)),
             control: Control::new(publishes, heartbeat.filter(|_| !deaf), now),
             output: BytesMut::new(),
         }
     }
 
-    /// Moves messages from the head of `buf` to `batch`, until that holds `most`, until a subscription follows them, or
-    /// until none is complete.
+    /// Takes what comes next off the head of `buf`: up to `most` messages in one run, a message that was in pieces, or a
+    /// subscription. `None` if nothing is complete.
     ///
-    /// Commands that are only the engine's business are dealt with on the way.
+    /// A run stays where it is: cut it off [`front`](Self::front) before the next call. Commands that are only the
+    /// engine's business are dealt with on the way.
     #[inline]
     pub(crate) fn receive(
         &mut self,
         buf: &mut BytesMut,
         now: Instant,
-        batch: &mut VecDeque<Message>,
         most: usize,
     ) -> Result<Option<Inbound>, ProtocolError> {
-        // H3: a look at the same octets once more is no sign of life.
-        if self.codec.is_news(buf) {
-            self.control.heard(now);
+        loop {
+            let front = match &mut self.opening {
+                Some(opening) => opening.front(),
+                None => &mut *buf,
+            };
+            let inbound = match self.codec.next(front, most)? {
+                Some(Piece::Run(extent)) => Some(Inbound::Run(extent)),
+                Some(Piece::Message(message)) => Some(Inbound::Message(message)),
+                Some(Piece::Command(command)) => self.control.obey(&command, now)?,
+                None => {
+                    let opening = self.opening.as_mut();
+                    if !opening.map_or(Ok(false), |opening| opening.open(buf))? {
+                        return Ok(None);
+                    }
+                    None
+                }
+            };
+            if inbound.is_some() {
+                return Ok(inbound);
+            }
         }
-        let Self {
-            codec,
-            open,
-            control,
-            ..
-        } = self;
-        let deliver = |message| {
-            batch.push_back(message);
-            batch.len() < most
-        };
-        let obey = |command| control.obey(&command, now);
-        match open {
-            None => codec.decode_each(buf, deliver, obey),
-            Some(open) => codec.open_each(&mut **open, buf, deliver, obey),
+    }
+
+    /// The buffer at whose head a run was found: `buf`, unless that is encrypted.
+    pub(crate) fn front<'a>(&'a mut self, buf: &'a mut BytesMut) -> &'a mut BytesMut {
+        match &mut self.opening {
+            Some(opening) => opening.front(),
+            None => buf,
         }
+    }
+
+    /// The buffer of a large body that is arriving, and how much of it is missing: the next octets of the connection are
+    /// to be read there, not more.
+    pub(crate) fn body(&mut self) -> Option<(&mut BytesMut, usize)> {
+        match self.opening {
+            Some(_) => None,
+            None => self.codec.body(),
+        }
+    }
+
+    /// How much to read at most where no large body is arriving.
+    pub(crate) fn read_ahead(&self) -> usize {
+        match self.opening {
+            Some(_) => usize::MAX,
+            None => self.codec.read_ahead(),
+        }
+    }
+
+    /// Something has arrived: a sign of life (H3).
+    #[inline]
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.control.heard(now);
     }
 
     /// The octets that the engine has to send: PONG and PING.
@@ -113,21 +151,4 @@ impl Engine {
     pub(crate) fn on_timeout(&mut self, now: Instant) -> Result<(), ProtocolError> {
         self.control.on_timeout(now)
     }
-
-    /// Takes `now` for a sign of life, though nothing was read.
-    ///
-    /// For an owner that does not read, because its inbox is full: it cannot know that the peer is silent.
-    pub(crate) fn excuse_silence(&mut self, now: Instant) {
-        self.control.heard(now);
-    }
-
-    /// How many octets to make room for before the next read, as far as the frame at the head of `buf` tells; 0 if it
-    /// does not.
-    pub(crate) fn wire_hint(&self, buf: &BytesMut) -> usize {
-        // F2: an announced size is only a word; room grows with what has arrived.
-        ZmtpCodec::missing(buf).min(buf.len().max(MAX_AHEAD))
-    }
 }
-
-/// F2: what may be allocated for a frame beyond what has arrived, at least.
-const MAX_AHEAD: usize = 64 * 1024;

@@ -74,6 +74,17 @@ pub(crate) fn put_command_header(out: &mut impl BufMut, len: usize) {
     put(out, COMMAND, len);
 }
 
+/// Appends a frame of any kind.
+pub(crate) fn put_frame(out: &mut impl BufMut, kind: FrameKind, body: &[u8]) {
+    let flags = match kind {
+        FrameKind::More => MORE,
+        FrameKind::Last => 0,
+        FrameKind::Command => COMMAND,
+    };
+    put(out, flags, body.len());
+    out.put_slice(body);
+}
+
 /// Appends all frames of `message`.
 #[inline]
 pub(crate) fn encode_message(message: &Message, out: &mut impl BufMut) {

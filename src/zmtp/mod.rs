@@ -19,6 +19,8 @@ mod greeting;
 mod handshake;
 mod heartbeat;
 mod metadata;
+mod opening;
+mod run;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -38,6 +40,7 @@ pub(crate) use frame::{FrameHeader, FrameKind, put_header};
 pub(crate) use handshake::{Established, Handshake, HandshakeConfig, PeerMetadata, Progress};
 pub(crate) use heartbeat::HeartbeatConfig;
 pub(crate) use metadata::put_property;
+pub(crate) use run::{Extent, Run};
 pub(crate) use subscription::put_subscription;
 
 /// What a peer may ask of our memory.

@@ -12,8 +12,6 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use std::collections::VecDeque;
-
 use super::frame::encode_message;
 use super::*;
 use crate::identity::Identity;
@@ -160,15 +158,13 @@ impl Engine {
         buf: &mut BytesMut,
         now: Instant,
     ) -> Result<Option<Seen>, ProtocolError> {
-        let mut batch = VecDeque::new();
-        let inbound = self.receive(buf, now, &mut batch, 1)?;
-        Ok(batch
-            .pop_front()
-            .map(Seen::Message)
-            .or(inbound.map(|inbound| match inbound {
-                Inbound::Subscribe(topic) => Seen::Subscribe(topic),
-                Inbound::Cancel(topic) => Seen::Cancel(topic),
-            })))
+        let inbound = self.receive(buf, now, 1)?;
+        Ok(inbound.map(|inbound| match inbound {
+            Inbound::Run(extent) => Seen::Message(Run::take_one(buf, extent).unwrap()),
+            Inbound::Message(message) => Seen::Message(message),
+            Inbound::Subscribe(topic) => Seen::Subscribe(topic),
+            Inbound::Cancel(topic) => Seen::Cancel(topic),
+        }))
     }
 }
 
@@ -178,6 +174,9 @@ fn receive_all(
     buf: &mut BytesMut,
     now: Instant,
 ) -> Result<Vec<Seen>, ProtocolError> {
+    if !buf.is_empty() {
+        engine.heard(now);
+    }
     std::iter::from_fn(|| engine.receive_one(buf, now).transpose()).collect()
 }
 

@@ -45,7 +45,7 @@ async fn bears(greeting: [u8; 64], ready: Vec<u8>, octets: Vec<u8>, messages: Ve
         .await
         .with_hands_shaken(&greeting, &ready)
         .await;
-    within(attacked.pull.wait_for_peers(2)).await;
+    within(attacked.pull.wait_for_peers(2)).await.unwrap();
     raw.write(&octets).await;
     raw.write(&frame(0, b"ordinary")).await;
     for message in messages {

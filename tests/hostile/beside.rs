@@ -61,6 +61,18 @@ impl Attacked {
         outcome
     }
 
+    /// As [`during`](Self::during), until a connection ends as well; returns why it did. The attack is told where this
+    /// socket is bound.
+    pub async fn end_of(&mut self, attack: impl AsyncFnOnce(Endpoint)) -> Cause {
+        let mut events = self.pull.monitor();
+        let at = self.at.clone();
+        self.during(async {
+            attack(at).await;
+            end(&mut events).await
+        })
+        .await
+    }
+
     pub async fn exchange(&mut self, messages: usize) {
         for _ in 0..messages {
             self.push

@@ -4,7 +4,7 @@ use jackstay::zmtp::HandshakeError::{self, *};
 use jackstay::zmtp::ProtocolError::{self, *};
 use jackstay::{Identity, PullSocket, SocketType};
 
-use crate::beside::{Attacked, Cause, end};
+use crate::beside::{Attacked, Cause};
 use crate::support::raw::{GREETING, Raw, command, frame, greeting, property, ready, ready_with};
 use crate::support::whole;
 
@@ -92,10 +92,9 @@ closes! {
 
 async fn closes(when: When, octets: Vec<u8>, cause: Cause) {
     let mut attacked = Attacked::new(PullSocket::new()).await;
-    let at = attacked.at.clone();
-    let mut events = attacked.pull.monitor();
-    let (seen, last_words) = attacked
-        .during(async {
+    let mut last_words = Vec::new();
+    let seen = attacked
+        .end_of(async |at| {
             let mut raw = match when {
                 Met => Raw::shake_hands(&at, "PUSH").await,
                 First | Greeted => Raw::connect(&at).await,
@@ -106,9 +105,7 @@ async fn closes(when: When, octets: Vec<u8>, cause: Cause) {
             // What follows an offence is not read any more.
             raw.write(&[&octets[..], &frame(0, b"behind it")].concat())
                 .await;
-            let last_words = raw.read_to_end().await;
-            drop(raw);
-            (end(&mut events).await, last_words)
+            last_words = raw.read_to_end().await;
         })
         .await;
     assert_eq!(seen, cause);
@@ -181,8 +178,6 @@ fn shown(octets: &[u8]) -> String {
 async fn f7_a_message_that_breaks_off_anywhere() {
     whole(async {
         let mut attacked = Attacked::new(PullSocket::new()).await;
-        let at = attacked.at.clone();
-        let mut events = attacked.pull.monitor();
         let octets = [
             frame(1, b"first"),
             frame(1, b""),
@@ -195,11 +190,9 @@ async fn f7_a_message_that_breaks_off_anywhere() {
                 continue;
             }
             let seen = attacked
-                .during(async {
+                .end_of(async |at| {
                     let mut raw = Raw::shake_hands(&at, "PUSH").await;
                     raw.write(&octets[..cut]).await;
-                    drop(raw);
-                    end(&mut events).await
                 })
                 .await;
             assert_eq!(seen, Cause::Peer, "after {cut} octets");
@@ -212,16 +205,12 @@ async fn f7_a_message_that_breaks_off_anywhere() {
 async fn a_peer_that_goes_within_the_handshake() {
     whole(async {
         let mut attacked = Attacked::new(PullSocket::new()).await;
-        let at = attacked.at.clone();
-        let mut events = attacked.pull.monitor();
         let octets = [&GREETING[..], &ready("PUSH")].concat();
         for cut in [0, 1, 9, 10, 11, 63, 64, 65, 70, octets.len() - 1] {
             let seen = attacked
-                .during(async {
+                .end_of(async |at| {
                     let mut raw = Raw::connect(&at).await;
                     raw.write(&octets[..cut]).await;
-                    drop(raw);
-                    end(&mut events).await
                 })
                 .await;
             assert_eq!(seen, Cause::Handshake(Closed), "after {cut} octets");

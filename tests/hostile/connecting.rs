@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jackstay::zmtp::{HandshakeError, ProtocolError};
-use jackstay::{Endpoint, EventKind, PushSocket, Reconnect, StopReconnect};
+use jackstay::{Endpoint, EventKind, Monitor, PushSocket, Reconnect, StopReconnect};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -11,10 +11,50 @@ use crate::beside::{Cause, end};
 use crate::support::raw::{GREETING, Raw, command, frame, greeting, ready};
 use crate::support::{event, whole, within};
 
-async fn listener() -> (TcpListener, Endpoint) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap().into();
-    (listener, at)
+/// A PUSH that connects to a listener of octets, and what it tells from before that on.
+struct Connecting {
+    push: PushSocket,
+    events: Monitor,
+    listener: TcpListener,
+}
+
+impl Connecting {
+    async fn new(reconnect: Reconnect) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let push = PushSocket::builder().reconnect(reconnect).build();
+        let events = push.monitor();
+        let at = Endpoint::from(listener.local_addr().unwrap());
+        push.connect(at).unwrap();
+        Self {
+            push,
+            events,
+            listener,
+        }
+    }
+
+    /// Takes the next connection.
+    async fn accept(&self) -> Raw {
+        Raw::accept(&self.listener).await
+    }
+
+    /// Takes the next connection, and does what a healthy PULL does until the first message.
+    async fn shake_hands(&self) -> Raw {
+        let raw = self.accept().await;
+        raw.with_hands_shaken(&GREETING, &ready("PULL")).await
+    }
+
+    /// Waits until it is about to try again, and tells after what delay.
+    async fn retrying(&mut self) -> Duration {
+        let is_retrying = |kind: &EventKind| matches!(kind, EventKind::Retrying(_));
+        match event(&mut self.events, is_retrying).await.kind {
+            EventKind::Retrying(delay) => delay,
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    async fn gives_up(&mut self) {
+        event(&mut self.events, |kind| matches!(kind, EventKind::GaveUp)).await;
+    }
 }
 
 fn quick() -> Reconnect {
@@ -26,11 +66,8 @@ fn quick() -> Reconnect {
 #[tokio::test]
 async fn n10_any_close_without_a_word_is_tried_again_and_what_is_queued_follows() {
     whole(async {
-        let (listener, at) = listener().await;
-        let push = PushSocket::builder().reconnect(quick()).build();
-        let mut events = push.monitor();
-        push.connect(at).unwrap();
-        push.send("kept").await.unwrap();
+        let mut socket = Connecting::new(quick()).await;
+        socket.push.send("kept").await.unwrap();
         let offences: [(Vec<u8>, HandshakeError); 4] = [
             (
                 b"SSH-2.0-OpenSSH_9.6\r\n".into(),
@@ -55,22 +92,19 @@ async fn n10_any_close_without_a_word_is_tried_again_and_what_is_queued_follows(
             ),
         ];
         for (octets, error) in offences {
-            let mut raw = Raw::accept(&listener).await;
+            let mut raw = socket.accept().await;
             raw.write(&octets).await;
             raw.read_to_end().await;
             drop(raw);
-            assert_eq!(end(&mut events).await, Cause::Handshake(error));
-            event(&mut events, |kind| matches!(kind, EventKind::Retrying(_))).await;
+            assert_eq!(end(&mut socket.events).await, Cause::Handshake(error));
+            socket.retrying().await;
         }
-        drop(Raw::accept(&listener).await);
+        drop(socket.accept().await);
         assert_eq!(
-            end(&mut events).await,
+            end(&mut socket.events).await,
             Cause::Handshake(HandshakeError::Closed)
         );
-        let mut raw = Raw::accept(&listener)
-            .await
-            .with_hands_shaken(&GREETING, &ready("PULL"))
-            .await;
+        let mut raw = socket.shake_hands().await;
         assert_eq!(raw.read_frame().await, (0, b"kept".to_vec()));
     })
     .await;
@@ -79,27 +113,24 @@ async fn n10_any_close_without_a_word_is_tried_again_and_what_is_queued_follows(
 #[tokio::test]
 async fn n10_an_error_in_the_handshake_ends_the_attempts() {
     whole(async {
-        let (listener, at) = listener().await;
-        let push = PushSocket::builder().reconnect(quick()).build();
-        let mut events = push.monitor();
-        push.connect(at).unwrap();
-        push.send("lost").await.unwrap();
-        let mut raw = Raw::accept(&listener).await;
+        let mut socket = Connecting::new(quick()).await;
+        socket.push.send("lost").await.unwrap();
+        let mut raw = socket.accept().await;
         raw.write(&GREETING).await;
         raw.write(&command("ERROR", b"\x06not us")).await;
         drop(raw);
         let refused = HandshakeError::Refused {
             reason: "not us".into(),
         };
-        assert_eq!(end(&mut events).await, Cause::Handshake(refused));
-        event(&mut events, |kind| matches!(kind, EventKind::GaveUp)).await;
+        assert_eq!(end(&mut socket.events).await, Cause::Handshake(refused));
+        socket.gives_up().await;
         // It would be here within milliseconds.
         assert!(
-            timeout(Duration::from_millis(200), listener.accept())
+            timeout(Duration::from_millis(200), socket.listener.accept())
                 .await
                 .is_err()
         );
-        assert_eq!(push.stats().dropped.peer_gone, 1);
+        assert_eq!(socket.push.stats().dropped.peer_gone, 1);
     })
     .await;
 }
@@ -107,27 +138,18 @@ async fn n10_an_error_in_the_handshake_ends_the_attempts() {
 #[tokio::test]
 async fn n10_an_error_after_the_handshake_is_of_the_moment_and_what_is_queued_follows() {
     whole(async {
-        let (listener, at) = listener().await;
-        let push = PushSocket::builder().reconnect(quick()).build();
-        let mut events = push.monitor();
-        push.connect(at).unwrap();
+        let mut socket = Connecting::new(quick()).await;
         for _ in 0..3 {
-            let mut raw = Raw::accept(&listener)
-                .await
-                .with_hands_shaken(&GREETING, &ready("PULL"))
-                .await;
+            let mut raw = socket.shake_hands().await;
             raw.write(&command("ERROR", b"\x06no way")).await;
             let refused = ProtocolError::Refused {
                 reason: "no way".into(),
             };
-            assert_eq!(end(&mut events).await, Cause::Protocol(refused));
-            event(&mut events, |kind| matches!(kind, EventKind::Retrying(_))).await;
+            assert_eq!(end(&mut socket.events).await, Cause::Protocol(refused));
+            socket.retrying().await;
         }
-        push.send("kept").await.unwrap();
-        let mut raw = Raw::accept(&listener)
-            .await
-            .with_hands_shaken(&GREETING, &ready("PULL"))
-            .await;
+        socket.push.send("kept").await.unwrap();
+        let mut raw = socket.shake_hands().await;
         assert_eq!(raw.read_frame().await, (0, b"kept".to_vec()));
     })
     .await;
@@ -136,19 +158,15 @@ async fn n10_an_error_after_the_handshake_is_of_the_moment_and_what_is_queued_fo
 #[tokio::test]
 async fn a_failed_handshake_ends_the_attempts_if_that_is_wished() {
     whole(async {
-        let (listener, at) = listener().await;
-        let push = PushSocket::builder()
-            .reconnect(quick().stop(StopReconnect::HandshakeFailed))
-            .build();
-        let mut events = push.monitor();
-        push.connect(at).unwrap();
-        let mut raw = Raw::accept(&listener).await;
+        let reconnect = quick().stop(StopReconnect::HandshakeFailed);
+        let mut socket = Connecting::new(reconnect).await;
+        let mut raw = socket.accept().await;
         raw.write(b"220 mail.example ESMTP\r\n").await;
-        event(&mut events, |kind| {
+        event(&mut socket.events, |kind| {
             matches!(kind, EventKind::HandshakeFailed(_))
         })
         .await;
-        event(&mut events, |kind| matches!(kind, EventKind::GaveUp)).await;
+        socket.gives_up().await;
     })
     .await;
 }
@@ -156,26 +174,14 @@ async fn a_failed_handshake_ends_the_attempts_if_that_is_wished() {
 #[tokio::test]
 async fn a_peer_that_takes_each_connection_and_drops_it_is_not_besieged() {
     whole(async {
-        let (listener, at) = listener().await;
         let reconnect = Reconnect::default()
             .first(Duration::from_millis(20))
             .jitter(false);
-        let push = PushSocket::builder().reconnect(reconnect).build();
-        let mut events = push.monitor();
-        push.connect(at).unwrap();
+        let mut socket = Connecting::new(reconnect).await;
         let mut delays = Vec::new();
         for _ in 0..4 {
-            drop(
-                Raw::accept(&listener)
-                    .await
-                    .with_hands_shaken(&GREETING, &ready("PULL"))
-                    .await,
-            );
-            let retrying = event(&mut events, |kind| matches!(kind, EventKind::Retrying(_))).await;
-            let EventKind::Retrying(delay) = retrying.kind else {
-                unreachable!()
-            };
-            delays.push(delay.as_millis());
+            drop(socket.shake_hands().await);
+            delays.push(socket.retrying().await.as_millis());
         }
         assert_eq!(delays, [20, 40, 80, 160]);
     })
@@ -185,28 +191,20 @@ async fn a_peer_that_takes_each_connection_and_drops_it_is_not_besieged() {
 #[tokio::test]
 async fn a4_a_half_sent_message_is_sent_again_whole() {
     whole(async {
-        let (listener, at) = listener().await;
-        let push = PushSocket::builder().reconnect(quick()).build();
-        push.connect(at).unwrap();
+        let socket = Connecting::new(quick()).await;
         // Too large for the buffers of the kernel: it cannot leave whole.
         let body = vec![7; 32 << 20];
-        push.send(("large", body.clone())).await.unwrap();
-        push.send("after").await.unwrap();
-        let mut raw = Raw::accept(&listener)
-            .await
-            .with_hands_shaken(&GREETING, &ready("PULL"))
-            .await;
+        socket.push.send(("large", body.clone())).await.unwrap();
+        socket.push.send("after").await.unwrap();
+        let mut raw = socket.shake_hands().await;
         assert_eq!(raw.read_exact(100).await[..7], *b"\x01\x05large");
         drop(raw);
-        let mut raw = Raw::accept(&listener)
-            .await
-            .with_hands_shaken(&GREETING, &ready("PULL"))
-            .await;
+        let mut raw = socket.shake_hands().await;
         assert_eq!(raw.read_frame().await, (1, b"large".to_vec()));
         let (flags, again) = raw.read_frame().await;
         assert!(flags == 2 && again == body, "the second frame");
         assert_eq!(raw.read_frame().await, (0, b"after".to_vec()));
-        within(push.close()).await.unwrap();
+        within(socket.push.close()).await.unwrap();
     })
     .await;
 }

@@ -92,7 +92,7 @@ async fn a_type_that_only_sends_throws_away_what_it_is_sent() {
         let mut raw = Raw::shake_hands(&at, "PULL").await;
         raw.write(&frame(0, b"noise").repeat(5_000)).await;
         eventually(|| push.stats().dropped.unexpected == 5_000).await;
-        within(push.wait_for_peers(2)).await;
+        within(push.wait_for_peers(2)).await.unwrap();
         for _ in 0..10 {
             push.send("x").await.unwrap();
         }

@@ -352,7 +352,7 @@ mod curve {
             };
             let (first, second) = (dealer(), dealer());
             first.connect(&at).unwrap();
-            within(router.wait_for_peers(1)).await;
+            within(router.wait_for_peers(1)).await.unwrap();
             let mut events = second.monitor();
             second.connect(&at).unwrap();
             let told = event(&mut events, |kind| {

@@ -47,13 +47,9 @@ async fn g10_a_peer_that_says_nothing_at_all() {
             .handshake_timeout(Duration::from_millis(100))
             .build();
         let mut attacked = Attacked::new(pull).await;
-        let at = attacked.at.clone();
-        let mut events = attacked.pull.monitor();
         let seen = attacked
-            .during(async {
-                let mut raw = Raw::connect(&at).await;
-                raw.read_to_end().await;
-                end(&mut events).await
+            .end_of(async |at| {
+                Raw::connect(&at).await.read_to_end().await;
             })
             .await;
         assert_eq!(seen, Cause::Handshake(HandshakeError::TimedOut));
@@ -91,14 +87,9 @@ async fn h5_a_peer_that_does_not_answer_a_heartbeat() {
             .unwrap();
         let pull = PullSocket::builder().heartbeat(heartbeat).build();
         let mut attacked = Attacked::new(pull).await;
-        let at = attacked.at.clone();
-        let mut events = attacked.pull.monitor();
-        let (seen, said) = attacked
-            .during(async {
-                let mut raw = Raw::shake_hands(&at, "PUSH").await;
-                let said = raw.read_to_end().await;
-                (end(&mut events).await, said)
-            })
+        let mut said = Vec::new();
+        let seen = attacked
+            .end_of(async |at| said = Raw::shake_hands(&at, "PUSH").await.read_to_end().await)
             .await;
         assert_eq!(seen, Cause::Protocol(ProtocolError::HeartbeatTimeout));
         // H4: 30 seconds in tenths.
@@ -111,14 +102,11 @@ async fn h5_a_peer_that_does_not_answer_a_heartbeat() {
 async fn h4_a_peer_that_is_silent_for_longer_than_it_promised() {
     whole(async {
         let mut attacked = Attacked::new(PullSocket::new()).await;
-        let at = attacked.at.clone();
-        let mut events = attacked.pull.monitor();
         let seen = attacked
-            .during(async {
+            .end_of(async |at| {
                 let mut raw = Raw::shake_hands(&at, "PUSH").await;
                 raw.write(&command("PING", &2_u16.to_be_bytes())).await;
                 raw.read_to_end().await;
-                end(&mut events).await
             })
             .await;
         assert_eq!(seen, Cause::Protocol(ProtocolError::TtlExpired));

@@ -20,7 +20,7 @@ async fn s2_both_forms_from_both_versions_at_any_time() {
                 .await
                 .with_hands_shaken(&greeting, &ready("XSUB"))
                 .await;
-            within(xpub.wait_for_peers(1)).await;
+            within(xpub.wait_for_peers(1)).await.unwrap();
             let peer = &xpub.peers()[0];
             assert_eq!(peer.version(), version);
             let (peer, subscribe, cancel) =
@@ -86,7 +86,7 @@ async fn a_peer_with_too_many_subscriptions_is_closed_and_the_others_go_on() {
         let sub = SubSocket::new();
         sub.subscribe("").unwrap();
         let at = join(&publisher, &sub, Transport::Tcp).await;
-        within(publisher.wait_for_subscribers(1)).await;
+        within(publisher.wait_for_subscribers(1)).await.unwrap();
         let mut events = publisher.monitor();
         let mut raw = Raw::shake_hands(&at, "SUB").await;
         for n in 0..100 {
@@ -95,7 +95,7 @@ async fn a_peer_with_too_many_subscriptions_is_closed_and_the_others_go_on() {
         }
         // The same ones again are not more.
         raw.write(&command("SUBSCRIBE", b"<7>")).await;
-        within(publisher.wait_for_subscribers(2)).await;
+        within(publisher.wait_for_subscribers(2)).await.unwrap();
         raw.write(&command("PING", b"\0\0")).await;
         assert_eq!(raw.read_frame().await.1, b"\x04PONG");
         raw.write(&command("SUBSCRIBE", b"one more")).await;
@@ -149,10 +149,34 @@ async fn s5_a_subscriber_that_floods_a_publisher_with_messages_is_not_heard() {
             raw.write(&frame(0, b"noise").repeat(100)).await;
         }
         raw.write(&command("SUBSCRIBE", b"t")).await;
-        within(publisher.wait_for_subscribers(1)).await;
+        within(publisher.wait_for_subscribers(1)).await.unwrap();
         assert_eq!(publisher.stats().dropped.unexpected, 10_000);
         publisher.send("t").await.unwrap();
         assert_eq!(raw.read_frame().await, (0, b"t".to_vec()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s5_a_subscriber_that_floods_a_publisher_that_does_not_listen_is_held_to_the_mark() {
+    whole(async {
+        let xpub = XPubSocket::builder().recv_hwm(10).build();
+        let at = xpub.bind("tcp://127.0.0.1:0").await.unwrap();
+        let mut raw = Raw::shake_hands(&at, "XSUB").await;
+        for _ in 0..100 {
+            raw.write(&frame(0, b"noise").repeat(100)).await;
+        }
+        // A subscription is heard all the same, and the connection stays.
+        raw.write(&command("SUBSCRIBE", b"t")).await;
+        within(xpub.wait_for_subscribers(1)).await.unwrap();
+        xpub.send("t").await.unwrap();
+        assert_eq!(raw.read_frame().await, (0, b"t".to_vec()));
+        let stats = xpub.stats();
+        assert_eq!((stats.queued_in, stats.dropped.unread), (11, 9_990));
+        for _ in 0..10 {
+            assert_eq!(within(xpub.recv()).await.unwrap(), "noise");
+        }
+        assert_eq!(within(xpub.recv()).await.unwrap(), "\x01t");
     })
     .await;
 }

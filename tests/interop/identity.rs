@@ -90,7 +90,7 @@ async fn r11_a_second_libzmq_with_the_same_identity_is_refused_or_takes_over() {
             let at = ours.bind("tcp://127.0.0.1:0").await.unwrap();
             let (mut first, mut second) = (named(), named());
             first.connect(&at);
-            within(ours.wait_for_peers(1)).await;
+            within(ours.wait_for_peers(1)).await.unwrap();
             // It does not come back when it is sent away.
             first.socket().set_reconnect_ivl(-1).unwrap();
             second.connect(&at);

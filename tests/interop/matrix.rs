@@ -11,7 +11,7 @@ use jackstay::{
 };
 
 use crate::secured::Secured;
-use crate::support::within;
+use crate::support::{Transport, within};
 use crate::theirs::Link;
 
 /// One module for each pair, in it one for each transport and in that one for each mechanism; one test for each side
@@ -20,11 +20,11 @@ macro_rules! matrix {
     ($($pair:ident: $exchange:expr;)+) => {$(
         mod $pair {
             use super::*;
-            matrix!(@transport tcp, "tcp://127.0.0.1:*", $exchange);
-            matrix!(@transport ipc, "ipc://*", $exchange);
+            matrix!(@transport tcp, Transport::Tcp, $exchange);
+            matrix!(@transport ipc, Transport::Ipc, $exchange);
         }
     )+};
-    (@transport $name:ident, $over:literal, $exchange:expr) => {
+    (@transport $name:ident, $over:expr, $exchange:expr) => {
         mod $name {
             use super::*;
             matrix!(@secured null, Null, $over, $exchange);
@@ -36,7 +36,7 @@ macro_rules! matrix {
             matrix!(@secured curve_server, CurveServer, $over, $exchange);
         }
     };
-    (@secured $name:ident, $secured:ident, $over:literal, $exchange:expr) => {
+    (@secured $name:ident, $secured:ident, $over:expr, $exchange:expr) => {
         mod $name {
             use super::*;
 
@@ -140,7 +140,7 @@ async fn publish(
     } else {
         theirs.send(&[b"\x01part"]).await;
     }
-    theirs.attend(ours.wait_for_subscribers(1)).await;
+    theirs.attend(ours.wait_for_subscribers(1)).await.unwrap();
     ours.send("not subscribed to").await.unwrap();
     tokio::join!(send_numbered(&ours), theirs.recv_numbered(MESSAGES));
 }

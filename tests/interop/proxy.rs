@@ -99,8 +99,11 @@ async fn subscriptions_of_libzmq_go_through_our_proxy() {
         sub.connect(&down);
         let talk = async {
             sub.socket().set_subscribe(b"t").unwrap();
-            let (event, ()) =
-                tokio::join!(publisher.recv(), sub.attend(back.wait_for_subscribers(1)));
+            let (event, Ok(())) =
+                tokio::join!(publisher.recv(), sub.attend(back.wait_for_subscribers(1)))
+            else {
+                panic!("closed")
+            };
             assert_eq!(event, [b"\x01t"]);
             publisher.send(&[b"other"]).await;
             publisher.send(&[b"t1", b"more"]).await;

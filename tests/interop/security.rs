@@ -359,7 +359,7 @@ mod curve {
     ) -> Relay {
         let relay = Relay::new(&theirs.bind("tcp://127.0.0.1:*")).await;
         ours.connect(&relay.at).unwrap();
-        within(ours.wait_for_peers(1)).await;
+        within(ours.wait_for_peers(1)).await.unwrap();
         relay
     }
 

@@ -21,7 +21,7 @@ async fn s3_libzmqs_sub_subscribes_many_times_and_cancels_once() {
             theirs.socket().set_subscribe(b"a").unwrap();
         }
         theirs.socket().set_subscribe(b"b").unwrap();
-        theirs.attend(ours.wait_for_subscribers(1)).await;
+        theirs.attend(ours.wait_for_subscribers(1)).await.unwrap();
         for _ in 0..3 {
             theirs.socket().set_unsubscribe(b"a").unwrap();
         }
@@ -86,7 +86,7 @@ async fn s2_ours_sends_commands_to_libzmq() {
             let relay = Relay::new(&theirs.bind("tcp://127.0.0.1:*")).await;
             let ours = XSubSocket::new();
             ours.connect(&relay.at).unwrap();
-            within(ours.wait_for_peers(1)).await;
+            within(ours.wait_for_peers(1)).await.unwrap();
             if by_message {
                 ours.send("\x01topic").await.unwrap();
             } else {
@@ -119,7 +119,7 @@ async fn s12_user_messages_of_our_xsub_reach_libzmqs_xpub() {
         let mut theirs = Theirs::new(zmq::XPUB);
         let ours = XSubSocket::new();
         ours.connect(theirs.bind("tcp://127.0.0.1:*")).unwrap();
-        within(ours.wait_for_peers(1)).await;
+        within(ours.wait_for_peers(1)).await.unwrap();
         ours.send("to the publisher").await.unwrap();
         assert_eq!(theirs.recv().await, [b"to the publisher"]);
     })

@@ -1,5 +1,6 @@
 //! A libzmq socket whose calls are made on threads that may block.
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use jackstay::pattern::Pattern;
@@ -8,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::secured::Secured;
-use crate::support::within;
+use crate::support::{Transport, within};
 use crate::zap::Handler;
 
 /// A socket of libzmq, with a context of its own. No call of it blocks for longer than [`TIMEOUT`].
@@ -16,6 +17,8 @@ pub struct Theirs {
     /// `None` only while a call of it runs.
     socket: Option<zmq::Socket>,
     context: zmq::Context,
+    /// The file of an ipc endpoint, which libzmq leaves behind.
+    file: OnceCell<String>,
     /// Decides about its peers.
     handler: Option<Handler>,
 }
@@ -36,6 +39,7 @@ impl Theirs {
         Self {
             socket: Some(socket),
             context,
+            file: OnceCell::new(),
             handler: None,
         }
     }
@@ -68,6 +72,9 @@ impl Theirs {
             .get_last_endpoint()
             .expect("it is bound")
             .expect("text");
+        if let Some(path) = real.strip_prefix("ipc://") {
+            self.file.set(path.to_owned()).expect("one ipc endpoint");
+        }
         real.parse().expect("an endpoint")
     }
 
@@ -152,10 +159,19 @@ impl Theirs {
     }
 }
 
+impl Drop for Theirs {
+    fn drop(&mut self) {
+        if let Some(path) = self.file.get() {
+            // In a test that fails, somebody else may have removed it.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
 /// Over what, and who binds.
 #[derive(Clone, Copy)]
 pub struct Link {
-    pub over: &'static str,
+    pub over: Transport,
     pub ours_binds: bool,
     pub secured: Secured,
 }
@@ -174,18 +190,20 @@ impl Link {
     /// Connects the two, and waits until ours knows theirs.
     pub async fn join<P: Pattern>(self, ours: &Socket<P>, theirs: &Theirs) {
         if self.ours_binds {
-            let at = ours.bind(self.over).await.expect("a free endpoint");
+            let at = ours.bind(self.over.any()).await.expect("a free endpoint");
             theirs.connect(&at);
         } else {
-            ours.connect(theirs.bind(self.over)).expect("an endpoint");
+            // Not at a place of libzmq's choice: for ipc that is in the working directory.
+            let at = theirs.bind(&self.over.fixed().to_string());
+            ours.connect(at).expect("an endpoint");
         }
-        within(ours.wait_for_peers(1)).await;
+        within(ours.wait_for_peers(1)).await.unwrap();
     }
 }
 
 /// The usual one, where nothing depends on it.
 pub const TCP: Link = Link {
-    over: "tcp://127.0.0.1:*",
+    over: Transport::Tcp,
     ours_binds: true,
     secured: Secured::Null,
 };

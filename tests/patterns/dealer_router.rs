@@ -23,8 +23,10 @@ for_each_transport! {
     r9_mandatory_tells_of_a_full_peer_or_waits_for_it,
     r10_peers_without_an_identity_get_one_each,
     r11_the_second_peer_with_an_identity_is_refused,
+    r11_whoever_is_refused_by_a_connecting_router_knows_no_peer,
     r11_the_identity_is_handed_over,
     r11_an_identity_is_free_again_when_its_peer_is_gone,
+    a5_what_a_replaced_peer_sent_keeps_its_name,
     r12_a_probe_makes_a_router_known,
     r12_a_peer_may_be_given_its_identity_by_whoever_connects,
     r12_connect_as_keeps_the_queue_and_the_name_over_a_restart,
@@ -257,6 +259,25 @@ async fn r11_the_second_peer_with_an_identity_is_refused(over: Transport) {
     assert_eq!((from, message), (name("same"), "at last".into()));
 }
 
+async fn r11_whoever_is_refused_by_a_connecting_router_knows_no_peer(over: Transport) {
+    let quick = Reconnect::default()
+        .first(Duration::from_millis(1))
+        .max(Duration::from_millis(5));
+    let router = RouterSocket::builder().reconnect(quick).build();
+    let (first, second) = (named("same"), named("same"));
+    join(&first, &router, over).await;
+    let at = second.bind(over.any()).await.unwrap();
+    let mut events = router.monitor();
+    router.connect(&at).unwrap();
+    event(&mut events, |kind| matches!(kind, EventKind::Retrying(_))).await;
+    peers(&second, 0).await;
+    first.close().await.unwrap();
+    within(second.wait_for_peers(1)).await.unwrap();
+    within(second.send("at last")).await.unwrap();
+    let (from, message) = within(router.recv_from()).await.unwrap();
+    assert_eq!((from, message), (name("same"), "at last".into()));
+}
+
 async fn r11_the_identity_is_handed_over(over: Transport) {
     let router = RouterSocket::builder()
         .duplicate_identity(DuplicateIdentity::HandOver)
@@ -277,7 +298,7 @@ async fn r11_the_identity_is_handed_over(over: Transport) {
             .any(|peer| peer.identity() == &name("same"))
     })
     .await;
-    within(second.wait_for_peers(1)).await;
+    within(second.wait_for_peers(1)).await.unwrap();
     second.send("here").await.unwrap();
     let (from, message) = within(router.recv_from()).await.unwrap();
     assert_eq!((from.as_bytes(), message), (&b"same"[..], "here".into()));
@@ -298,6 +319,34 @@ async fn r11_an_identity_is_free_again_when_its_peer_is_gone(over: Transport) {
         dealer.close().await.unwrap();
         peers(&router, 0).await;
     }
+}
+
+async fn a5_what_a_replaced_peer_sent_keeps_its_name(over: Transport) {
+    let router = RouterSocket::builder()
+        .reconnect(Reconnect::default().first(Duration::from_millis(1)))
+        .build();
+    let first = named("first");
+    let at = first.bind(over.fixed()).await.unwrap();
+    router.connect(&at).unwrap();
+    first.send("unread").await.unwrap();
+    eventually(|| router.stats().queued_in == 1).await;
+    first.close().await.unwrap();
+    peers(&router, 0).await;
+    // The router goes on to connect, and finds somebody else.
+    let second = named("second");
+    second.bind(&at).await.unwrap();
+    second.send("news").await.unwrap();
+    eventually(|| router.stats().queued_in == 2).await;
+    let mut received = BTreeSet::new();
+    for _ in 0..2 {
+        let (from, message) = within(router.recv_from()).await.unwrap();
+        received.insert((from.as_bytes().to_vec(), message.first().to_vec()));
+    }
+    let sent = [("first", "unread"), ("second", "news")];
+    assert_eq!(
+        received,
+        sent.map(|(who, what)| (who.into(), what.into())).into()
+    );
 }
 
 async fn r12_a_probe_makes_a_router_known(over: Transport) {

@@ -1,20 +1,23 @@
 //! What is the same for all sockets: endpoints come and go, events tell of it, and nothing outlives its socket.
 
+use std::hint::spin_loop;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use jackstay::pattern::{CanReceive, CanSend, Pattern};
 use jackstay::zmtp::{HandshakeError, Metadata, Version};
 use jackstay::{
-    BindError, ConnectError, DealerSocket, DisconnectError, Endpoint, EventKind, Identity, Monitor,
-    PairSocket, PeerAddress, PubSocket, PullSocket, PushSocket, Reconnect, RepSocket, ReqSocket,
-    RouterSocket, SocketType, StopReconnect, SubSocket, XPubSocket,
+    BindError, ClosedError, ConnectError, DealerSocket, DisconnectError, Endpoint, EventKind,
+    Identity, Monitor, PairSocket, PeerAddress, PubSocket, PullSocket, PushSocket, Reconnect,
+    RepSocket, ReqSocket, RouterSocket, Socket, SocketType, StopReconnect, SubSocket, XPubSocket,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 
 use crate::support::{
     Transport, event, eventually, for_each_transport, for_each_wire, join, join_at, number_of,
-    numbered, peers, within,
+    numbered, peers, whole, within,
 };
 
 for_each_transport! {
@@ -27,6 +30,7 @@ for_each_transport! {
     n5_types_that_do_not_match_are_told_and_nobody_else_notices,
     peers_are_known_by_what_they_announce,
     close_may_be_called_twice,
+    nobody_waits_for_peers_of_a_closed_socket,
     a_socket_is_dropped_without_blocking_and_its_messages_still_leave,
     a_socket_that_is_gone_leaves_nothing_behind,
 }
@@ -35,6 +39,7 @@ for_each_wire! {
     a2_a_lost_connection_is_made_again_with_growing_delays,
     a2_connecting_stops_when_nobody_listens_if_that_is_wished,
     a2_connecting_stops_after_a_loss_if_that_is_wished,
+    a2_an_endpoint_that_was_given_up_can_be_connected_again,
 }
 
 async fn a1_a_socket_binds_and_connects_many_endpoints(over: Transport) {
@@ -97,7 +102,7 @@ async fn a12_an_endpoint_can_be_bound_again(over: Transport) {
     for n in 0..3 {
         let pull = PullSocket::new();
         pull.bind(&at).await.unwrap();
-        within(push.wait_for_peers(1)).await;
+        within(push.wait_for_peers(1)).await.unwrap();
         within(push.send(numbered(n))).await.unwrap();
         assert_eq!(number_of(&within(pull.recv()).await.unwrap()), n);
         pull.unbind(&at).await.unwrap();
@@ -242,6 +247,21 @@ async fn peers_are_known_by_what_they_announce(over: Transport) {
     assert_eq!((stats.messages_received, stats.octets_received), (1, 4));
 }
 
+async fn nobody_waits_for_peers_of_a_closed_socket(over: Transport) {
+    let publisher = PubSocket::new();
+    publisher.bind(over.any()).await.unwrap();
+    let wait = async {
+        tokio::join!(
+            publisher.wait_for_peers(1),
+            publisher.wait_for_subscribers(1)
+        )
+    };
+    let (waited, closed) = tokio::join!(within(wait), publisher.close());
+    closed.unwrap();
+    assert_eq!(waited, (Err(ClosedError), Err(ClosedError)));
+    assert_eq!(within(publisher.wait_for_peers(0)).await, Err(ClosedError));
+}
+
 async fn close_may_be_called_twice(over: Transport) {
     let (pull, push) = (
         PullSocket::new(),
@@ -334,7 +354,7 @@ async fn a2_connecting_stops_when_nobody_listens_if_that_is_wished(over: Transpo
     // It may have given up already.
     let queued = push.try_send("never").is_ok();
     event(&mut events, |kind| matches!(kind, EventKind::GaveUp)).await;
-    eventually(|| push.stats().dropped.peer_gone == u64::from(queued)).await;
+    assert_eq!(push.stats().dropped.peer_gone, u64::from(queued));
     assert!(push.try_send("x").is_err());
 }
 
@@ -349,13 +369,122 @@ async fn a2_connecting_stops_after_a_loss_if_that_is_wished(over: Transport) {
     within(push.close()).await.ok();
 }
 
+async fn a2_an_endpoint_that_was_given_up_can_be_connected_again(over: Transport) {
+    let reconnect = Reconnect::default().stop(StopReconnect::NobodyListens);
+    // A DEALER connects once to an endpoint, and a PAIR once at all.
+    let dealer = DealerSocket::builder().reconnect(reconnect.clone()).build();
+    given_up_and_connected_again(&dealer, &DealerSocket::new(), over).await;
+    let pair = PairSocket::builder().reconnect(reconnect).build();
+    given_up_and_connected_again(&pair, &PairSocket::new(), over).await;
+}
+
+async fn given_up_and_connected_again<P>(socket: &Socket<P>, peer: &Socket<P>, over: Transport)
+where
+    P: Pattern + CanSend + CanReceive,
+{
+    let at = over.fixed();
+    given_up(socket, &at, 20).await;
+    peer.bind(&at).await.unwrap();
+    join_at(peer, socket, &at).await;
+    socket.send("here at last").await.unwrap();
+    assert_eq!(within(peer.recv()).await.unwrap(), "here at last");
+}
+
+/// Connects as often, each time as soon as the last attempt is given up.
+async fn given_up<P: Pattern>(socket: &Socket<P>, at: &Endpoint, times: usize) {
+    let mut events = socket.monitor();
+    for _ in 0..times {
+        socket.connect(at).unwrap();
+        event(&mut events, |kind| matches!(kind, EventKind::GaveUp)).await;
+        assert_eq!(socket.endpoints(), Vec::<Endpoint>::new());
+    }
+}
+
+// Without a wire, it is a socket of another type that makes a connector give up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a14_a_name_that_was_given_up_can_be_connected_again() {
+    whole(async {
+        let at = Transport::Inproc.fixed();
+        let (wrong, right, dealer) = (PullSocket::new(), DealerSocket::new(), DealerSocket::new());
+        wrong.bind(&at).await.unwrap();
+        given_up(&dealer, &at, 100).await;
+        wrong.close().await.unwrap();
+        right.bind(&at).await.unwrap();
+        join_at(&right, &dealer, &at).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a14_whoever_leaves_in_the_moment_of_joining_leaves_nothing_behind() {
+    whole(async {
+        leave_while_joining(PullSocket::new, PushSocket::new).await;
+        leave_while_joining(PairSocket::new, PairSocket::new).await;
+        leave_while_joining(RouterSocket::new, DealerSocket::new).await;
+        leave_while_joining(RepSocket::new, ReqSocket::new).await;
+        leave_while_joining(XPubSocket::new, subscribed).await;
+    })
+    .await;
+}
+
+fn subscribed() -> SubSocket {
+    let sub = SubSocket::new();
+    sub.subscribe("t").unwrap();
+    sub
+}
+
+/// Connectors leave while the socket that they wait for is bound, and then it leaves while others connect.
+async fn leave_while_joining<A, B>(binding: fn() -> Socket<A>, connecting: fn() -> Socket<B>)
+where
+    A: Pattern,
+    B: Pattern,
+{
+    let at = Transport::Inproc.fixed();
+    for n in 0..50 {
+        let bound = binding();
+        let mut monitors = vec![bound.monitor()];
+        let connected = |_| {
+            let connector = connecting();
+            connector.connect(&at).unwrap();
+            connector
+        };
+        let mut leaving = JoinSet::new();
+        for connector in (0..8).map(connected) {
+            monitors.push(connector.monitor());
+            let at = at.clone();
+            leaving.spawn(async move {
+                if n % 2 == 0 {
+                    connector.disconnect(&at).await.unwrap();
+                }
+                connector.close().await.unwrap();
+                peers(&connector, 0).await;
+            });
+        }
+        // A little later each time.
+        (0..n * 10).for_each(|_| spin_loop());
+        bound.bind(&at).await.unwrap();
+        within(leaving.join_all()).await;
+        peers(&bound, 0).await;
+        for connector in (0..4).map(connected) {
+            monitors.push(connector.monitor());
+        }
+        within(bound.close()).await.unwrap();
+        peers(&bound, 0).await;
+        drop(bound);
+        // The last task of a socket holds its reporter: the monitors end with it.
+        for mut monitor in monitors {
+            within(async { while monitor.recv().await.is_some() {} }).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn any_stream_is_adopted_on_either_side() {
     let (pull, push) = (PullSocket::new(), PushSocket::new());
     let (near, far) = tokio::io::duplex(100);
     pull.adopt(near).unwrap();
     push.adopt(far).unwrap();
-    within(push.wait_for_peers(1)).await;
+    within(push.wait_for_peers(1)).await.unwrap();
     let sent = async {
         for n in 0..500 {
             push.send((vec![0; n], n.to_string())).await.unwrap();

@@ -11,4 +11,5 @@ mod proxy;
 mod pub_sub;
 mod push_pull;
 mod req_rep;
+mod sharing;
 mod xpub_xsub;

@@ -79,7 +79,7 @@ async fn l3_after_a_loss_a_new_peer_may_come(over: Transport) {
     for n in 0..3 {
         let peer = PairSocket::new();
         peer.connect(&at).unwrap();
-        within(bound.wait_for_peers(1)).await;
+        within(bound.wait_for_peers(1)).await.unwrap();
         bound.send(numbered(n)).await.unwrap();
         assert_eq!(number_of(&within(peer.recv()).await.unwrap()), n);
         peer.close().await.unwrap();

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 use futures_sink::Sink;
 use jackstay::{
-    Endpoint, EventKind, Message, PullSocket, PushSocket, SendError, TryRecvError, TrySendError,
+    Endpoint, EventKind, Message, PeerInfo, PubSocket, PullSocket, PushSocket, SendError,
+    TryRecvError, TrySendError,
 };
 use tokio::task::JoinSet;
 
@@ -34,6 +35,7 @@ for_each_transport! {
     a11_close_delivers_what_is_queued,
     a11_disconnect_delivers_what_is_queued,
     a11_disconnect_tells_what_is_lost,
+    a11_the_longest_linger_time_delivers_what_is_queued,
     a15_four_flooding_peers_get_a_quarter_each,
     a16_messages_go_round_the_peers,
     a16_a_full_peer_does_not_hold_up_the_others,
@@ -318,6 +320,40 @@ async fn a11_disconnect_tells_what_is_lost(over: Transport) {
     assert_eq!(undelivered.messages(), 3);
 }
 
+async fn a11_the_longest_linger_time_delivers_what_is_queued(over: Transport) {
+    for closes in [true, false] {
+        let push = PushSocket::builder().linger(Duration::MAX).build();
+        let pull = PullSocket::new();
+        let at = over.fixed();
+        push.connect(&at).unwrap();
+        push.send("queued").await.unwrap();
+        let ended = async {
+            match closes {
+                true => push.close().await.unwrap(),
+                false => push.disconnect(&at).await.unwrap(),
+            }
+        };
+        let received = async {
+            pull.bind(&at).await.unwrap();
+            assert_eq!(pull.recv().await.unwrap(), "queued");
+        };
+        within(async { tokio::join!(ended, received) }).await;
+    }
+}
+
+// Without a wire, a name that belongs to another type is given up.
+#[tokio::test]
+async fn a11_close_does_not_wait_for_a_peer_that_was_given_up() {
+    let push = PushSocket::builder().linger_forever().build();
+    let at = Transport::Inproc.fixed();
+    push.connect(&at).unwrap();
+    push.send("for a PULL").await.unwrap();
+    let publisher = PubSocket::new();
+    let bound = async { publisher.bind(&at).await.unwrap() };
+    let (closed, _) = within(async { tokio::join!(push.close(), bound) }).await;
+    assert_eq!(closed.unwrap_err().messages(), 1);
+}
+
 async fn a15_four_flooding_peers_get_a_quarter_each(over: Transport) {
     const MARK: usize = 1_000;
     let pull = PullSocket::builder().recv_hwm(MARK).build();
@@ -335,7 +371,16 @@ async fn a15_four_flooding_peers_get_a_quarter_each(over: Transport) {
             }
         });
     }
-    eventually(|| pull.stats().queued_in >= 4 * MARK).await;
+    // All of them have a full queue.
+    eventually(|| {
+        let peers = pull.peers();
+        let floods = |peer: &PeerInfo| {
+            let stats = pull.peer_stats(peer.id());
+            stats.is_some_and(|stats| stats.queued_in >= MARK)
+        };
+        peers.len() == 4 && peers.iter().all(floods)
+    })
+    .await;
     let mut shares = [0; 4];
     for _ in 0..2 * MARK {
         shares[number_of(&within(pull.recv()).await.unwrap())] += 1;

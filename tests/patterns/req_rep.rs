@@ -1,19 +1,18 @@
 //! REQ and REP: turn-taking, envelopes, and what becomes of a request whose peer or asker is lost.
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
+use std::time::Duration;
 
 use jackstay::{
-    DealerSocket, Identity, Message, OnPeerLoss, RepSocket, ReqSocket, Request, RequestError,
-    RouterSocket, TryRecvError,
+    DealerSocket, Identity, Message, OnPeerLoss, Reconnect, RepSocket, ReqSocket, Request,
+    RequestError, RouterSocket, TryRecvError,
 };
 use tokio::task::JoinSet;
 
 use crate::support::{
     Transport, eventually, for_each_transport, for_each_wire, join, join_at, numbered, peers,
-    within,
+    poll_once, within,
 };
 
 for_each_transport! {
@@ -29,24 +28,17 @@ for_each_transport! {
     r5_a_lost_peer_makes_the_request_go_to_the_next,
     r6_rep_keeps_the_envelope_and_returns_it,
     r6_a_reply_to_a_requester_that_is_gone_is_dropped_and_counted,
+    r6_a_reply_never_goes_to_whoever_took_the_place_of_the_requester,
     r6_several_requests_may_be_open_and_move_to_tasks,
     r7_a_request_without_a_delimiter_is_dropped_unseen,
     many_requesters_each_get_their_own_replies,
     a_closed_socket_gives_the_request_back,
+    an_abandoned_request_does_not_hold_up_the_end_of_its_connection,
 }
 
 for_each_wire! {
     r4_a_request_that_was_not_yet_sent_is_taken_back,
-}
-
-/// Polls `future` once and drops it.
-async fn polled_once<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(Some(value)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
+    r4_a_request_that_was_not_yet_sent_gives_its_place_back,
 }
 
 /// Lets `req` ask and `rep` accept, and then abandons the request.
@@ -240,12 +232,13 @@ async fn r4_with_numbers_an_abandoned_request_costs_no_connection(over: Transpor
     assert_eq!(rep.peers()[0].id(), before);
 }
 
-async fn r4_a_request_that_was_not_yet_sent_is_taken_back(over: Transport) {
-    let (mut req, rep) = (ReqSocket::new(), RepSocket::new());
+async fn taken_back(mut req: ReqSocket, over: Transport) {
+    let rep = RepSocket::new();
     let at = over.fixed();
     req.connect(&at).unwrap();
     for _ in 0..5 {
-        assert_eq!(polled_once(req.request("abandoned")).await, None);
+        let mut request = pin!(req.request("abandoned"));
+        assert!(poll_once(&mut request).await.is_pending());
     }
     rep.bind(&at).await.unwrap();
     let replied = async {
@@ -256,6 +249,14 @@ async fn r4_a_request_that_was_not_yet_sent_is_taken_back(over: Transport) {
     let (reply, ()) =
         within(async { tokio::join!(req.request("the first to be seen"), replied) }).await;
     assert_eq!(reply.unwrap(), "right");
+}
+
+async fn r4_a_request_that_was_not_yet_sent_is_taken_back(over: Transport) {
+    taken_back(ReqSocket::new(), over).await;
+}
+
+async fn r4_a_request_that_was_not_yet_sent_gives_its_place_back(over: Transport) {
+    taken_back(ReqSocket::builder().send_hwm(1).build(), over).await;
 }
 
 async fn r5_a_lost_peer_ends_the_request_with_an_error(over: Transport) {
@@ -327,6 +328,49 @@ async fn r6_a_reply_to_a_requester_that_is_gone_is_dropped_and_counted(over: Tra
     peers(&rep, 0).await;
     request.reply("to nobody").await.unwrap();
     assert_eq!(rep.stats().dropped.unroutable, 1);
+}
+
+async fn r6_a_reply_never_goes_to_whoever_took_the_place_of_the_requester(over: Transport) {
+    let rep = RepSocket::builder()
+        .reconnect(Reconnect::default().first(Duration::from_millis(1)))
+        .build();
+    let mut first = ReqSocket::new();
+    let at = first.bind(over.fixed()).await.unwrap();
+    rep.connect(&at).unwrap();
+    // One request is read before its requester goes, one is not.
+    let (old, mut unread) = {
+        let mut asking = pin!(first.request("old"));
+        let old = tokio::select! {
+            _ = &mut asking => unreachable!("nobody replies"),
+            request = within(rep.accept()) => request.unwrap(),
+        };
+        (old, ReqSocket::new())
+    };
+    let other = unread.bind(over.any()).await.unwrap();
+    join_at(&unread, &rep, &other).await;
+    assert!(
+        poll_once(&mut pin!(unread.request("unread")))
+            .await
+            .is_pending()
+    );
+    eventually(|| rep.stats().messages_received == 2).await;
+    first.close().await.ok();
+    unread.close().await.ok();
+    peers(&rep, 0).await;
+    let mut second = ReqSocket::new();
+    second.bind(&at).await.unwrap();
+    within(second.wait_for_peers(1)).await.unwrap();
+    let serve = async {
+        old.reply("for the first").await.unwrap();
+        for _ in 0..2 {
+            let request = within(rep.accept()).await.unwrap();
+            let reply = format!("for the {}", request.first().escape_ascii());
+            request.reply(reply).await.unwrap();
+        }
+    };
+    let (reply, ()) = tokio::join!(within(second.request("new")), serve);
+    assert_eq!(reply.unwrap(), "for the new");
+    assert_eq!(rep.stats().dropped.unroutable, 2);
 }
 
 async fn r6_several_requests_may_be_open_and_move_to_tasks(over: Transport) {
@@ -414,4 +458,27 @@ async fn a_closed_socket_gives_the_request_back(over: Transport) {
     rep.close().await.unwrap();
     assert_eq!(request.reply("too late").await.unwrap_err().0, "too late");
     assert!(rep.accept().await.is_err());
+}
+
+// The connection is made anew after an abandoned request, but not when the endpoint is given up in that moment.
+async fn an_abandoned_request_does_not_hold_up_the_end_of_its_connection(over: Transport) {
+    let rep = RepSocket::new();
+    let at = rep.bind(over.any()).await.unwrap();
+    for n in 0..100 {
+        let mut req = ReqSocket::new();
+        req.connect(&at).unwrap();
+        let request = abandoned(&mut req, &rep).await;
+        // A little later each time.
+        for _ in 0..n * 25 {
+            std::hint::spin_loop();
+        }
+        if n % 2 == 0 {
+            within(req.disconnect(&at)).await.unwrap();
+            assert_eq!(req.peers().len(), 0);
+        }
+        within(req.close()).await.unwrap();
+        assert_eq!(req.peers().len(), 0);
+        drop(request);
+        peers(&rep, 0).await;
+    }
 }

@@ -14,6 +14,7 @@ for_each_transport! {
     s6_verboser_reports_every_cancel_too,
     s6_a_peer_that_leaves_cancels_each_topic_that_nobody_else_has,
     s8_manual_subscriptions_take_effect_when_they_are_granted,
+    s6_a_leaving_peer_orphans_what_it_asked_for_in_manual_mode,
     s8_manual_last_value_goes_to_the_last_subscriber_only,
     s8_a_welcome_message_greets_each_peer,
     s12_xsub_subscribes_by_message_and_by_call,
@@ -144,7 +145,7 @@ async fn s8_manual_subscriptions_take_effect_when_they_are_granted(over: Transpo
     assert_eq!(xpub.stats().messages_sent, 0);
     // Another topic than the one that was asked for.
     xpub.subscribe_peer(peer, "granted").unwrap();
-    within(xpub.wait_for_subscribers(1)).await;
+    within(xpub.wait_for_subscribers(1)).await.unwrap();
     xpub.send("a2").await.unwrap();
     xpub.send("granted 1").await.unwrap();
     assert_eq!(within(sub.recv()).await.unwrap(), "granted 1");
@@ -160,6 +161,25 @@ async fn s8_manual_subscriptions_take_effect_when_they_are_granted(over: Transpo
     xpub.unsubscribe_peer(peer, "granted").unwrap();
     xpub.send("granted 2").await.unwrap();
     assert_eq!(xpub.stats().messages_sent, 1);
+}
+
+async fn s6_a_leaving_peer_orphans_what_it_asked_for_in_manual_mode(over: Transport) {
+    let xpub = XPubSocket::builder()
+        .subscriptions(Subscriptions::Manual)
+        .build();
+    let [leaving, staying] = two_subs(&xpub, over).await;
+    for (sub, topic) in [
+        (&leaving, "own"),
+        (&leaving, "shared"),
+        (&staying, "shared"),
+    ] {
+        sub.subscribe(topic).unwrap();
+        assert_eq!(next(&xpub).await, format!("\x01{topic}"));
+    }
+    leaving.close().await.unwrap();
+    assert_eq!(next(&xpub).await, "\0own");
+    peers(&xpub, 1).await;
+    assert_eq!(xpub.try_recv(), Err(TryRecvError::Empty));
 }
 
 async fn s8_manual_last_value_goes_to_the_last_subscriber_only(over: Transport) {

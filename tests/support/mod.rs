@@ -9,9 +9,11 @@
 pub mod raw;
 pub mod relay;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::Location;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use jackstay::pattern::Pattern;
@@ -77,26 +79,11 @@ fn free_port() -> u16 {
 macro_rules! for_each_transport {
     ($($test:ident),+ $(,)?) => {$(
         mod $test {
-            use crate::support::{Transport, whole};
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn tcp() {
-                whole(super::$test(Transport::Tcp)).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn ipc() {
-                whole(super::$test(Transport::Ipc)).await;
-            }
+            crate::support::over_each_wire!($test);
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn inproc() {
                 whole(super::$test(Transport::Inproc)).await;
-            }
-
-            #[tokio::test]
-            async fn tcp_on_one_thread() {
-                whole(super::$test(Transport::Tcp)).await;
             }
         }
     )+};
@@ -107,26 +94,34 @@ pub(crate) use for_each_transport;
 macro_rules! for_each_wire {
     ($($test:ident),+ $(,)?) => {$(
         mod $test {
-            use crate::support::{Transport, whole};
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn tcp() {
-                whole(super::$test(Transport::Tcp)).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn ipc() {
-                whole(super::$test(Transport::Ipc)).await;
-            }
-
-            #[tokio::test]
-            async fn tcp_on_one_thread() {
-                whole(super::$test(Transport::Tcp)).await;
-            }
+            crate::support::over_each_wire!($test);
         }
     )+};
 }
 pub(crate) use for_each_wire;
+
+/// The tests that both have.
+macro_rules! over_each_wire {
+    ($test:ident) => {
+        use crate::support::{Transport, whole};
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn tcp() {
+            whole(super::$test(Transport::Tcp)).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn ipc() {
+            whole(super::$test(Transport::Ipc)).await;
+        }
+
+        #[tokio::test]
+        async fn tcp_on_one_thread() {
+            whole(super::$test(Transport::Tcp)).await;
+        }
+    };
+}
+pub(crate) use over_each_wire;
 
 /// Fails the test if it hangs.
 pub async fn whole(test: impl Future<Output = ()>) {
@@ -143,6 +138,11 @@ pub fn within<F: Future>(step: F) -> impl Future<Output = F::Output> {
             Err(_) => panic!("nothing happened within {LIMIT:?} at {caller}"),
         }
     }
+}
+
+/// Polls `future` once: it has begun, and waits if it is pending.
+pub async fn poll_once<F: Future>(future: &mut Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
 /// Waits until `check` holds, for what no event announces.
@@ -206,8 +206,8 @@ pub async fn join_at<A: Pattern, B: Pattern>(
 ) {
     let (before, behind) = (bound.peers().len(), connected.peers().len());
     connected.connect(at).expect("a good endpoint");
-    within(bound.wait_for_peers(before + 1)).await;
-    within(connected.wait_for_peers(behind + 1)).await;
+    within(bound.wait_for_peers(before + 1)).await.unwrap();
+    within(connected.wait_for_peers(behind + 1)).await.unwrap();
 }
 
 /// Waits until `socket` has exactly `n` peers.

@@ -1,20 +1,23 @@
 //! What a child process does: plays its role for ever and, if the role measures, acts as referee beside it.
 //!
-//! It talks to its parent in lines: `at ENDPOINT` once bound, `begin` and `end NANOSECONDS MESSAGES` around the
-//! measured window, with `times MEAN P50 P99` before the end of round trips, and `fault TEXT` when it cannot go on. It
-//! ends when its standard input does, so none outlives its parent.
+//! It talks to its parent in lines. It tells `at ENDPOINT` once bound; `ready` when it waits for a `go` to connect and
+//! send; `heard` when all subscribers have heard the publisher knock, upon which the publisher is told `go`; `begin` and
+//! `end NANOSECONDS MESSAGES` around the measured window, with `times MEAN P50 P99` before the end of round trips. Told
+//! to `stop`, a sender tells how many letters it `sent`; told with what number to `settle`, a receiver waits for them
+//! and tells how many it has. `fault TEXT` comes when it cannot go on. It ends when its standard input does, so none
+//! outlives its parent.
 
 use std::convert::Infallible;
-use std::io::{self, Read};
+use std::io;
 use std::process;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cell::{Cell, Measure, Role};
 use crate::contender::{Bound, Contender, Entry, Play};
-use crate::tally::{Fault, Letters, Score, Tally, Times, Trips};
+use crate::tally::{Fault, Letters, Post, Score, Tally, Times, Trips, Wishes};
 
 /// What the parent wants of this process.
 pub struct Order {
@@ -45,7 +48,6 @@ pub enum Side {
 
 /// Plays. Comes back only with a fault, which has been told.
 pub fn play(order: &Order) -> Fault {
-    thread::spawn(end_with_parent);
     let Err(fault) = perform(order);
     println!("fault {}", fault.to_string().replace('\n', " "));
     fault
@@ -53,21 +55,24 @@ pub fn play(order: &Order) -> Fault {
 
 /// Turns in circles, until the parent ends.
 pub fn spin() -> ! {
-    thread::spawn(end_with_parent);
+    thread::spawn(|| {
+        let _ = io::stdin().lines().last();
+        process::exit(0);
+    });
     loop {
         std::hint::spin_loop();
     }
 }
 
 fn perform(order: &Order) -> Result<Infallible, Fault> {
-    let contender: Arc<dyn Contender> = (order.entry.make)(&order.cell)?.into();
+    let Order { at, side, cell, .. } = order;
+    let contender: Arc<dyn Contender> = (order.entry.make)(cell)?.into();
     let mut stage = Stage {
-        cell: order.cell,
+        cell: *cell,
         score: Score::default(),
         times: Times::default(),
+        post: Arc::default(),
     };
-    let Order { at, side, cell, .. } = order;
-    let (bound, place) = mpsc::sync_channel(1);
     let (told, faults) = mpsc::sync_channel(1);
     let start = |part: Part| {
         let (contender, told) = (Arc::clone(&contender), told.clone());
@@ -77,23 +82,31 @@ fn perform(order: &Order) -> Result<Infallible, Fault> {
             let _ = told.send(fault);
         });
     };
+    let settle = obey(&stage.post);
 
+    let mut place = at.clone();
     if *side != Side::Connects {
+        let (bound, places) = mpsc::sync_channel(1);
         start(stage.part(cell.pattern.binds, at, Bound(bound)));
-        match (await_place(&place, &faults)?, side) {
-            (place, Side::Both) => start(stage.part(
-                cell.pattern.connects,
-                &place,
-                Bound(mpsc::sync_channel(1).0),
-            )),
-            (place, _) => println!("at {place}"),
-        }
-    } else {
-        start(stage.part(cell.pattern.connects, at, Bound(bound)));
+        place = await_place(&places, &faults)?;
+        println!("at {place}");
     }
-
+    if *side != Side::Binds {
+        let part = stage.part(
+            cell.pattern.connects,
+            &place,
+            Bound(mpsc::sync_channel(1).0),
+        );
+        if cell.pattern.connects.leads() {
+            println!("ready");
+            stage.post.await_go();
+        }
+        start(part);
+    }
+    drop(told);
     if stage.measures() {
         stage.referee(&faults, order.warm_up, order.window)?;
+        stage.settle(&faults, &settle)?;
     }
     Err(faults.recv()?)
 }
@@ -105,37 +118,48 @@ struct Stage {
     cell: Cell,
     score: Score,
     times: Times,
+    post: Arc<Post>,
 }
 
 impl Stage {
     fn part(&mut self, role: Role, at: &str, bound: Bound) -> Part {
-        let Cell {
-            size, crowd, seat, ..
-        } = self.cell;
-        let at = at.to_owned();
-        let letters = Letters::new(size);
+        let (cell, at) = (self.cell, at.to_owned());
+        let letters = |sender| Letters::new(&cell, sender, &self.post);
+        let mut tally = || Tally::new(&cell, &mut self.score);
+        let unheard = || Tally::new(&cell, &mut Score::default());
         match role {
-            Role::Push => Box::new(move |contender| contender.push(&at, letters)),
+            Role::Push => {
+                let letters = (0..cell.senders as u64).map(letters).collect();
+                Box::new(move |contender| contender.push(&at, letters))
+            }
             Role::Pull => {
-                let tally = Tally::new(size, &mut self.score);
-                Box::new(move |contender| contender.pull(&at, bound, tally))
+                let tallies = (0..cell.receivers).map(|_| tally()).collect();
+                Box::new(move |contender| contender.pull(&at, bound, tallies))
             }
             Role::Request => {
-                let trips = Trips::new(Tally::new(size, &mut self.score), self.times.clone());
-                Box::new(move |contender| contender.request(&at, seat, letters, trips))
+                let (trips, letters) = (Trips::new(tally(), self.times.clone()), letters(0));
+                Box::new(move |contender| contender.request(&at, letters, trips))
             }
             Role::Reply => {
-                let tally = Tally::new(size, &mut Score::default());
-                Box::new(move |contender| contender.reply(&at, seat, bound, tally, letters))
+                let (tally, letters) = (unheard(), letters(0));
+                Box::new(move |contender| contender.reply(&at, bound, tally, letters))
             }
             Role::Publish => {
-                Box::new(move |contender| contender.publish(&at, bound, letters, crowd))
+                let letters = letters(0);
+                Box::new(move |contender| contender.publish(&at, bound, letters))
             }
             Role::Subscribe => {
-                let tallies = (0..crowd)
-                    .map(|_| Tally::new(size, &mut self.score))
-                    .collect();
-                Box::new(move |contender| contender.subscribe(&at, tallies))
+                let wishes = Wishes::of(&cell);
+                let tallies = (0..cell.receivers).map(|_| tally()).collect();
+                Box::new(move |contender| contender.subscribe(&at, wishes, tallies))
+            }
+            Role::Deal => {
+                let (tally, letters) = (tally(), letters(0));
+                Box::new(move |contender| contender.deal(&at, letters, tally))
+            }
+            Role::Route => {
+                let (tally, letters) = (unheard(), letters(0));
+                Box::new(move |contender| contender.route(&at, bound, tally, letters))
             }
         }
     }
@@ -150,8 +174,17 @@ impl Stage {
         warm_up: Duration,
         window: Duration,
     ) -> Result<(), Fault> {
-        while !self.score.all_begun() {
-            pass(faults, Duration::from_millis(1))?;
+        if self.cell.pattern.binds == Role::Publish {
+            while !self.score.all_heard_a_knock() {
+                pass(faults, MOMENT)?;
+            }
+            println!("heard");
+        }
+        while self.score.total() == 0 {
+            pass(faults, MOMENT)?;
+        }
+        if self.cell.pattern.measure == Measure::Gather {
+            return self.gather(faults);
         }
         pass(faults, warm_up)?;
         self.times.take();
@@ -165,19 +198,79 @@ impl Stage {
         }
         let elapsed = start.elapsed();
         if self.cell.pattern.measure == Measure::RoundTrip {
-            let mut times = self.times.take();
-            times.sort_unstable();
-            let at = |percent: usize| {
-                times
-                    .get(times.len() * percent / 100)
-                    .map_or(0, Duration::as_nanos)
-            };
-            let mean = times.iter().sum::<Duration>().as_nanos() / times.len().max(1) as u128;
-            println!("times {mean} {} {}", at(50), at(99));
+            self.tell_times();
         }
         println!("end {} {count}", elapsed.as_nanos());
         Ok(())
     }
+
+    /// Waits for a message of each sender, as long as any come.
+    fn gather(&self, faults: &Receiver<Fault>) -> Result<(), Fault> {
+        let (start, wanted) = (Instant::now(), self.cell.senders as u64);
+        self.await_total(faults, wanted, RETRIED)?;
+        let (elapsed, count) = (start.elapsed(), self.score.total());
+        println!("end {} {count}", elapsed.as_nanos());
+        Ok(())
+    }
+
+    fn tell_times(&self) {
+        let mut times = self.times.take();
+        times.sort_unstable();
+        let at = |percent: usize| {
+            let time = times.get(times.len() * percent / 100);
+            time.map_or(0, Duration::as_nanos)
+        };
+        let mean = times.iter().sum::<Duration>().as_nanos() / times.len().max(1) as u128;
+        println!("times {mean} {} {}", at(50), at(99));
+    }
+
+    /// Waits for the last letters, when the parent has told how many there are.
+    fn settle(&self, faults: &Receiver<Fault>, settle: &Receiver<u64>) -> Result<(), Fault> {
+        if let Ok(wanted) = settle.recv() {
+            self.await_total(faults, wanted, QUIET)?;
+            println!("settled {}", self.score.total());
+        }
+        Ok(())
+    }
+
+    /// Waits until so many have come, or until no more have come for a while.
+    fn await_total(
+        &self,
+        faults: &Receiver<Fault>,
+        wanted: u64,
+        quiet: Duration,
+    ) -> Result<(), Fault> {
+        let (mut last, mut since) = (self.score.total(), Instant::now());
+        while last < wanted && since.elapsed() < quiet {
+            pass(faults, MOMENT)?;
+            let now = self.score.total();
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Obeys the parent from now on, and hands over the numbers it is to settle with.
+fn obey(post: &Arc<Post>) -> Receiver<u64> {
+    let (settle, numbers): (SyncSender<u64>, _) = mpsc::sync_channel(1);
+    let post = Arc::clone(post);
+    thread::spawn(move || {
+        for line in io::stdin().lines().map_while(Result::ok) {
+            match line.split_once(' ').unwrap_or((&line, "")) {
+                ("go", _) => post.go(),
+                ("stop", _) => println!("sent {}", post.stop()),
+                ("settle", number) => {
+                    // The referee has gone only when the process is about to end.
+                    let _ = settle.send(number.parse().unwrap_or_default());
+                }
+                _ => {}
+            }
+        }
+        process::exit(0);
+    });
+    numbers
 }
 
 /// Lets time pass, unless a role fails.
@@ -198,10 +291,10 @@ fn await_place(place: &Receiver<String>, faults: &Receiver<Fault>) -> Result<Str
     }
 }
 
-fn end_with_parent() {
-    let _ = io::stdin().read(&mut [0]);
-    process::exit(0);
-}
-
 /// Messages that make a rate.
 const LEAST: u64 = 100;
+const MOMENT: Duration = Duration::from_micros(500);
+/// Without a message for so long, those that are missing are lost.
+const QUIET: Duration = Duration::from_secs(1);
+/// The same where a connection may have to be tried again, and the system waits 1 s, then 2 s with that.
+const RETRIED: Duration = Duration::from_secs(4);

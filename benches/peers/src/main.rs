@@ -1,17 +1,20 @@
-//! Two processes, several libraries by turns: jackstay beside libzmq, omq-tokio and a bare tokio floor.
+//! Two processes, several libraries by turns: jackstay beside libzmq, its rivals in Rust and a bare tokio floor.
 //!
 //! See the README beside this crate for how to run it and how to read its tables.
 
 mod cell;
+mod cells;
 mod child;
 mod contender;
 mod run;
 mod table;
 mod tally;
+mod targets;
 
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{env, fs, process, thread};
 
 use serde_json::json;
@@ -19,7 +22,7 @@ use serde_json::json;
 use crate::cell::Cell;
 use crate::child::{Order, Side};
 use crate::contender::Entry;
-use crate::run::{Plan, Spinners};
+use crate::run::{Plan, Stuck};
 use crate::table::{Results, Row};
 use crate::tally::Fault;
 
@@ -47,23 +50,25 @@ struct Options {
     rounds: usize,
     seconds: f64,
     warm_up: f64,
-    awake: bool,
+    minutes: f64,
     apart: bool,
     json: Option<PathBuf>,
+    markdown: Option<PathBuf>,
 }
 
 impl Options {
     /// `None` when the question was answered by printing.
     fn parse(arguments: &[String]) -> Result<Option<Self>, Fault> {
         let mut options = Self {
-            cells: cell::all(),
+            cells: cells::all(),
             contenders: contender::all(),
-            rounds: 5,
-            seconds: 1.0,
-            warm_up: 0.3,
-            awake: false,
+            rounds: 3,
+            seconds: 0.5,
+            warm_up: 0.2,
+            minutes: 15.0,
             apart: false,
             json: None,
+            markdown: None,
         };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
@@ -89,10 +94,11 @@ impl Options {
                 }
                 "--rounds" => options.rounds = value()?.parse()?,
                 "--seconds" => options.seconds = value()?.parse()?,
+                "--minutes" => options.minutes = value()?.parse()?,
                 "--quick" => (options.rounds, options.seconds, options.warm_up) = (1, 0.2, 0.1),
-                "--awake" => options.awake = true,
                 "--apart" => options.apart = true,
                 "--json" => options.json = Some(value()?.into()),
+                "--markdown" => options.markdown = Some(value()?.into()),
                 "--list" => {
                     options.cells.iter().for_each(|cell| println!("{cell}"));
                     return Ok(None);
@@ -111,6 +117,17 @@ impl Options {
         }
         Ok(Some(options))
     }
+
+    /// Runs that a round consists of.
+    fn runs(&self) -> usize {
+        let offers = |cell| {
+            self.contenders
+                .iter()
+                .filter(|entry| (entry.offers)(cell).is_ok())
+                .count()
+        };
+        self.cells.iter().map(offers).sum()
+    }
 }
 
 /// Measures every cell, its contenders by turns, and prints the tables.
@@ -126,66 +143,104 @@ fn bench(options: &Options) -> Result<(), Fault> {
         apart: options.apart,
         directory,
     };
+    let deadline = Instant::now() + Duration::try_from_secs_f64(options.minutes * 60.0)?;
+    let (title, head) = heading(options);
+    println!("{title}");
+    announce(options, &plan);
 
-    let spinners = if options.awake {
-        Some(Spinners::start()?)
-    } else {
-        None
-    };
-    let rows: Vec<Row> = options
+    let mut rows: Vec<Row> = options
         .cells
         .iter()
-        .map(|cell| measure(cell, options, &plan))
+        .map(|cell| empty(cell, options))
         .collect();
-    drop(spinners);
-    let (title, head) = heading(options);
-    println!("{title}\n{}", table::markdown(&rows));
+    for round in 0..options.rounds {
+        println!("\nround {} of {}", round + 1, options.rounds);
+        print_line(
+            "",
+            options.contenders.iter().map(|entry| entry.name.to_owned()),
+        );
+        for row in &mut rows {
+            measure(row, round, &plan, deadline);
+        }
+    }
+    let tables = table::markdown(&rows);
+    println!("\n{tables}");
+    if let Some(path) = &options.markdown {
+        fs::write(path, format!("{title}\n{tables}"))?;
+    }
     if let Some(path) = &options.json {
-        fs::write(path, format!("{:#}\n", table::json(&rows, head)))?;
+        fs::write(path, format!("{:#}\n", table::json(&rows, &head)))?;
     }
     fs::remove_dir_all(&plan.directory)?;
-    match rows
-        .iter()
-        .flat_map(|row| &row.results)
-        .map(|results| results.faults.len())
-        .sum()
-    {
-        0 => Ok(()),
-        failed => Err(format!("{failed} runs failed").into()),
+    let results = || rows.iter().flat_map(|row| &row.results);
+    let missing = results()
+        .filter(|results| results.absent.is_none())
+        .map(|results| options.rounds.saturating_sub(results.samples.len()))
+        .sum::<usize>();
+    if missing > 0 {
+        println!("{missing} runs failed, or found no time.");
+    }
+    match results().find(|results| results.contender == "jackstay" && results.trouble().is_some()) {
+        Some(_) => Err("jackstay has failed or lost messages: see the notes".into()),
+        None => Ok(()),
     }
 }
 
-fn measure(cell: &Cell, options: &Options, plan: &Plan) -> Row {
-    let empty = |entry: &Entry| Results {
+/// Tells what is about to happen, and how long it takes.
+fn announce(options: &Options, plan: &Plan) {
+    let runs = options.runs() * options.rounds;
+    let expected = (plan.warm_up + plan.window + OVERHEAD).as_secs_f64() * runs as f64 / 60.0;
+    println!(
+        "{runs} runs of {} contenders in {} cells, {} rounds: about {expected:.1} minutes, and not more than {}.",
+        options.contenders.len(),
+        options.cells.len(),
+        options.rounds,
+        options.minutes,
+    );
+}
+
+fn empty(cell: &Cell, options: &Options) -> Row {
+    let results = |entry: &Entry| Results {
         contender: entry.name,
-        offered: (entry.offers)(cell),
+        absent: (entry.offers)(cell).err(),
         samples: Vec::new(),
         faults: Vec::new(),
     };
-    let mut results: Vec<Results> = options.contenders.iter().map(empty).collect();
-    for round in 0..options.rounds {
-        // Each round begins with another one: nobody always follows the same neighbour.
-        let first = round % results.len();
-        results.rotate_left(first);
-        for results in results.iter_mut().filter(|results| results.offered) {
-            let told = match run::measure(results.contender, cell, plan) {
-                Ok(sample) => {
-                    results.samples.push(sample);
-                    table::shown(cell, &sample)
-                }
-                Err(fault) => {
-                    results.faults.push(fault.to_string());
-                    format!("failed: {fault}")
-                }
-            };
-            eprintln!("{cell}, round {}, {}: {told}", round + 1, results.contender);
-        }
-        results.rotate_right(first);
-    }
     Row {
         cell: *cell,
-        results,
+        results: options.contenders.iter().map(results).collect(),
     }
+}
+
+/// Runs each contender once through the cell of `row`, as long as there is time.
+fn measure(row: &mut Row, round: usize, plan: &Plan, deadline: Instant) {
+    // Each round begins with another one: nobody always follows the same neighbour.
+    let first = round % row.results.len();
+    row.results.rotate_left(first);
+    for results in &mut row.results {
+        // Who got stuck would do so again, at the cost of everybody's time.
+        let stuck = results.faults.iter().any(|fault| fault.is::<Stuck>());
+        if results.absent.is_some() || stuck || Instant::now() + plan.patience > deadline {
+            continue;
+        }
+        match run::measure(results.contender, &row.cell, plan) {
+            Ok(sample) => results.samples.push(sample),
+            Err(fault) => results.faults.push(fault),
+        }
+    }
+    row.results.rotate_right(first);
+    print_line(
+        &row.cell.to_string(),
+        row.results.iter().map(|results| results.latest(&row.cell)),
+    );
+}
+
+fn print_line(name: &str, values: impl Iterator<Item = String>) {
+    print!("{name:<32}");
+    values.for_each(|value| print!("{value:>12}"));
+    println!();
+    // Whoever does not want to see it need not.
+    let _ = stdout().flush();
 }
 
 /// What was measured, where and when: for people, and for programs.
@@ -216,15 +271,9 @@ fn heading(options: &Options) -> (String, serde_json::Value) {
         rounds,
         seconds,
         warm_up,
-        awake,
         apart,
         ..
     } = options;
-    let rest = if *awake {
-        "kept awake"
-    } else {
-        "free to sleep"
-    };
     let share = if *apart {
         "half for each side"
     } else {
@@ -232,8 +281,9 @@ fn heading(options: &Options) -> (String, serde_json::Value) {
     };
 
     let title = format!(
-        "{names}; commit {commit}; {compiler}; {count} × {processor}; {system}; {date}; processors {rest}, {share}. {rounds} interleaved rounds of \
-         {seconds} s after {warm_up} s: medians and ranges. «a × b»: how many times better a is than b, by medians.\n",
+        "{names}; commit {commit}; {compiler}; {count} × {processor}, {share}; {system}; {date}. {rounds} interleaved rounds of \
+         {seconds} s after {warm_up} s: medians and ranges. «× a»: how many times better than a, by medians. What there are \
+         two of stands for the asking or sending side + the other.\n",
         names = names.join(", "),
     );
     let seconds_since_1970 = SystemTime::now()
@@ -242,7 +292,7 @@ fn heading(options: &Options) -> (String, serde_json::Value) {
     let head = json!({
         "contenders": names, "commit": commit, "compiler": compiler, "processor": processor, "processors": count,
         "system": system, "date": date, "unix_time": seconds_since_1970,
-        "rounds": rounds, "seconds": seconds, "warm_up_seconds": warm_up, "awake": awake, "apart": apart,
+        "rounds": rounds, "seconds": seconds, "warm_up_seconds": warm_up, "apart": apart,
     });
     (title, head)
 }
@@ -263,7 +313,7 @@ fn order(arguments: &[String]) -> Result<Order, Fault> {
             .into_iter()
             .find(|entry| entry.name == contender)
             .ok_or("no such contender")?,
-        cell: cell::all()
+        cell: cells::all()
             .into_iter()
             .find(|known| known.to_string() == *cell)
             .ok_or("no such cell")?,
@@ -275,17 +325,20 @@ fn order(arguments: &[String]) -> Result<Order, Fault> {
 }
 
 /// Beyond warm-up and window: for starting, connecting and settling.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(8);
+/// What of it a run usually takes.
+const OVERHEAD: Duration = Duration::from_millis(150);
 
 const HELP: &str = "\
-Measures jackstay, libzmq, omq-tokio and a bare tokio floor by turns, two processes a cell.
+Measures jackstay, libzmq, rivals in Rust and a bare tokio floor by turns, two processes a cell.
 
-  --only PART,…   cells whose name contains one of these
-  --with NAME,…   these contenders
-  --rounds N      rounds a cell (5)
-  --seconds S     measured window of a run (1)
-  --quick         one round of 0.2 s: does everything work?
-  --awake         keeps the processors from sleeping, for steady round trips
-  --apart         gives each side half of the processors
-  --json FILE     writes every sample there
-  --list          prints the names of the cells";
+  --only PART,…    cells whose name contains one of these
+  --with NAME,…    these contenders
+  --rounds N       rounds (3)
+  --seconds S      measured window of a run (0.5)
+  --minutes M      no run begins that could end later (15)
+  --quick          one round of 0.2 s: does everything work?
+  --apart          gives each side half of the processors
+  --markdown FILE  writes the tables there
+  --json FILE      writes every sample there
+  --list           prints the names of the cells";

@@ -1,7 +1,9 @@
 //! Runs one contender through one cell: two child processes, an eye on them, and an end to those that hang.
 
+use std::error::Error;
+use std::fmt;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +11,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::cell::{Cell, Measure, Transport};
+use crate::cell::{Cell, Measure, Role, Transport};
 use crate::child::Side;
 use crate::tally::Fault;
 
@@ -30,22 +32,16 @@ pub struct Plan {
 /// What one run yields.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// Messages, or round trips, a second.
-    pub rate: f64,
-    /// The times of round trips, where they are measured.
-    pub times: Option<RoundTrips>,
+    /// What the cell is about: messages a second, or seconds.
+    pub value: f64,
+    /// Mean and 99th percentile of round trips in seconds, where they are measured.
+    pub trips: Option<(f64, f64)>,
+    /// Messages that were sent and did not arrive.
+    pub lost: u64,
     /// What the side that binds spent. In one process it stands for both.
     pub binds: Cost,
     /// What the side that connects spent.
     pub connects: Option<Cost>,
-}
-
-/// Seconds that a round trip took.
-#[derive(Clone, Copy, Debug)]
-pub struct RoundTrips {
-    pub mean: f64,
-    pub p50: f64,
-    pub p99: f64,
 }
 
 /// What a process spent.
@@ -55,59 +51,160 @@ pub struct Cost {
     pub processor: f64,
     /// The most octets of memory it ever held.
     pub peak: f64,
+    /// How many of them it took after the first connection was begun.
+    pub grown: f64,
 }
+
+/// The fault of those that the watchdog has ended.
+#[derive(Debug)]
+pub struct Stuck(String);
+
+impl fmt::Display for Stuck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Stuck {}
 
 /// Runs `contender` through `cell` once.
 pub fn measure(contender: &str, cell: &Cell, plan: &Plan) -> Result<Sample, Fault> {
-    let deadline = Instant::now() + plan.patience;
-    let (lines, events) = mpsc::sync_channel(LINES);
-    let start = |side, at: &str| Process::start(contender, cell, side, at, plan, lines.clone());
+    let _spinners = cell.awake.then(Spinners::start).transpose()?;
+    let mut players = Players::start(contender, cell, plan)?;
+    let (held, started) = (players.memory("VmRSS:")?, Instant::now());
+    players.leader().tell("go")?;
 
-    let mut processes = Vec::new();
-    if cell.transport == Transport::Inproc {
-        processes.push(start(Side::Both, "inproc://cell")?);
-    } else {
-        processes.push(start(Side::Binds, &endpoint(cell, plan))?);
-        let place = expect(&events, deadline, "at", &mut processes)?;
-        processes.push(start(Side::Connects, &place)?);
+    let gathers = cell.pattern.measure == Measure::Gather;
+    let mut before = players.processor()?;
+    let mut trips = None;
+    if !gathers {
+        players.expect("begin")?;
+        before = players.processor()?;
     }
-
-    expect(&events, deadline, "begin", &mut processes)?;
-    let before = times(&processes)?;
-    let mut round_trips = None;
     if cell.pattern.measure == Measure::RoundTrip {
-        let told = numbers(&expect(&events, deadline, "times", &mut processes)?)?;
-        let [mean, p50, p99] = told[..] else {
-            return Err("times that are not three".into());
-        };
-        round_trips = Some(RoundTrips {
-            mean: mean / NANOS,
-            p50: p50 / NANOS,
-            p99: p99 / NANOS,
-        });
+        trips = Some(numbers::<3>(&players.expect("times")?)?);
     }
-    let told = numbers(&expect(&events, deadline, "end", &mut processes)?)?;
-    let after = times(&processes)?;
-    let [elapsed, count] = told[..] else {
-        return Err("an end without its count".into());
-    };
+    let [elapsed, count] = numbers(&players.expect("end")?)?;
+    let since_go = started.elapsed();
+    let (after, peak) = (players.processor()?, players.memory("VmHWM:")?);
 
-    let cost = |index: usize| -> Result<Cost, Fault> {
-        Ok(Cost {
-            processor: (after[index] - before[index]) / count,
-            peak: processes[index].peak()?,
-        })
+    let lost = if gathers {
+        cell.senders as f64 - count
+    } else if cell.pattern.connects.streams() || cell.pattern.binds.streams() {
+        players.settle(cell)?
+    } else {
+        0.0
+    };
+    let messages = count * cell.published();
+    let cost = |of: usize| Cost {
+        processor: (after[of] - before[of]) / messages,
+        peak: peak[of],
+        grown: peak[of] - held[of],
     };
     Ok(Sample {
-        rate: count / (elapsed / NANOS),
-        times: round_trips,
-        binds: cost(0)?,
-        connects: if processes.len() > 1 {
-            Some(cost(1)?)
-        } else {
-            None
+        value: match (cell.pattern.measure, trips) {
+            (Measure::Gather, _) => since_go.as_secs_f64(),
+            (Measure::RoundTrip, Some([_, median, _])) => median / NANOS,
+            _ => messages / (elapsed / NANOS),
         },
+        trips: trips.map(|[mean, _, p99]| (mean / NANOS, p99 / NANOS)),
+        lost: whole(lost)?,
+        binds: cost(0),
+        connects: (players.processes.len() > 1).then(|| cost(1)),
     })
+}
+
+/// The processes of a run: the one that binds and the one that connects, or one that is both.
+struct Players {
+    processes: Vec<Process>,
+    events: Receiver<String>,
+    deadline: Instant,
+    binder_leads: bool,
+}
+
+impl Players {
+    /// Starts them, up to where the leading role may begin.
+    fn start(contender: &str, cell: &Cell, plan: &Plan) -> Result<Self, Fault> {
+        let (lines, events) = mpsc::sync_channel(LINES);
+        let start = |side, at: &str| Process::start(contender, cell, side, at, plan, lines.clone());
+        let mut players = Self {
+            processes: Vec::new(),
+            events,
+            deadline: Instant::now() + plan.patience,
+            binder_leads: cell.pattern.binds.leads(),
+        };
+        if cell.transport == Transport::Inproc {
+            players.processes.push(start(Side::Both, "inproc://cell")?);
+        } else {
+            let at = endpoint(cell, plan);
+            players.processes.push(start(Side::Binds, &at)?);
+            let place = players.expect("at")?;
+            players.processes.push(start(Side::Connects, &place)?);
+        }
+        players.expect(if cell.pattern.binds == Role::Publish {
+            "heard"
+        } else {
+            "ready"
+        })?;
+        Ok(players)
+    }
+
+    /// The process that sends of its own accord.
+    fn leader(&mut self) -> &mut Process {
+        let last = self.processes.len() - 1;
+        &mut self.processes[if self.binder_leads { 0 } else { last }]
+    }
+
+    fn follower(&mut self) -> &mut Process {
+        let last = self.processes.len() - 1;
+        &mut self.processes[if self.binder_leads { last } else { 0 }]
+    }
+
+    /// Ends the sending, waits for the last message, and tells how many are lost.
+    fn settle(&mut self, cell: &Cell) -> Result<f64, Fault> {
+        self.leader().tell("stop")?;
+        let [sent] = numbers(&self.expect("sent")?)?;
+        let wanted = whole(sent)? * cell.copies();
+        self.follower().tell(&format!("settle {wanted}"))?;
+        let [settled] = numbers(&self.expect("settled")?)?;
+        Ok(wanted as f64 - settled)
+    }
+
+    fn processor(&self) -> Result<Vec<f64>, Fault> {
+        self.processes.iter().map(Process::processor).collect()
+    }
+
+    fn memory(&self, which: &str) -> Result<Vec<f64>, Fault> {
+        let memory = |process: &Process| process.memory(which);
+        self.processes.iter().map(memory).collect()
+    }
+
+    /// Waits for the line that begins with `word`, and gives the rest of it.
+    fn expect(&mut self, word: &str) -> Result<String, Fault> {
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.events.recv_timeout(left) else {
+                let text = self.complaint(&format!("ended by the watchdog, waiting for «{word}»"));
+                return Err(Stuck(text).into());
+            };
+            match line.split_once(' ').unwrap_or((&line, "")) {
+                (first, rest) if first == word => return Ok(rest.to_owned()),
+                ("fault", fault) => return Err(self.complaint(fault).into()),
+                // A library may print too.
+                _ => {}
+            }
+        }
+    }
+
+    /// Ends all, and adds to `text` what the first that complained had to say.
+    fn complaint(&mut self, text: &str) -> String {
+        let complaints: Vec<String> = self.processes.iter_mut().map(Process::end).collect();
+        let mut lines = complaints.iter().flat_map(|complaint| complaint.lines());
+        match lines.find(|line| !line.trim().is_empty()) {
+            Some(line) => format!("{text} ({})", line.trim()),
+            None => text.to_owned(),
+        }
+    }
 }
 
 fn endpoint(cell: &Cell, plan: &Plan) -> String {
@@ -124,11 +221,11 @@ fn endpoint(cell: &Cell, plan: &Plan) -> String {
 
 /// Processes of idle priority that turn in circles, one a processor, so that none of them ever sleeps. They end with
 /// this value.
-pub struct Spinners(Vec<Child>);
+struct Spinners(Vec<Child>);
 
 impl Spinners {
     /// Starts one for each processor.
-    pub fn start() -> Result<Self, Fault> {
+    fn start() -> Result<Self, Fault> {
         let spin = || {
             Command::new("chrt")
                 .args(["--idle", "0"])
@@ -172,12 +269,14 @@ impl Process {
             Side::Connects => (Some(1), "connects"),
             Side::Both => (None, "both"),
         };
-        let mut command = match half.filter(|_| plan.apart) {
-            Some(half) => on_half(half)?,
-            None => Command::new(this_program()),
-        };
+        let mut command = Command::new("sh");
+        command.args(["-c", LIMITS, "sh"]);
+        if let Some(half) = half.filter(|_| plan.apart) {
+            command.args(["taskset", "--cpu-list", &processors(half)?]);
+        }
         let (warm_up, window) = (plan.warm_up.as_millis(), plan.window.as_millis());
         let mut child = command
+            .arg(this_program())
             .args(["--role", side, contender, &cell.to_string(), at])
             .args([warm_up.to_string(), window.to_string()])
             .stdin(Stdio::piped())
@@ -206,6 +305,11 @@ impl Process {
         })
     }
 
+    fn tell(&mut self, line: &str) -> Result<(), Fault> {
+        let stdin = self.child.stdin.as_mut().ok_or("a child without pipes")?;
+        Ok(writeln!(stdin, "{line}")?)
+    }
+
     /// Seconds of processor time spent so far, as precise as the kernel's ticks.
     fn processor(&self) -> Result<f64, Fault> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
@@ -221,12 +325,13 @@ impl Process {
         Ok(ticks / TICKS)
     }
 
-    fn peak(&self) -> Result<f64, Fault> {
+    /// Octets of memory: `VmRSS:` now, or `VmHWM:` at their peak.
+    fn memory(&self, which: &str) -> Result<f64, Fault> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .ok_or("no peak of memory is told")?;
+            .find_map(|line| line.strip_prefix(which))
+            .ok_or("no memory is told")?;
         let kib: f64 = line.trim_end_matches("kB").trim().parse()?;
         Ok(kib * 1024.0)
     }
@@ -254,62 +359,37 @@ fn this_program() -> String {
     format!("/proc/{}/exe", std::process::id())
 }
 
-/// This program on the first or the second half of the processors.
-fn on_half(half: usize) -> Result<Command, Fault> {
+/// The first or the second half of the processors.
+fn processors(half: usize) -> Result<String, Fault> {
     let all = thread::available_parallelism()?.get();
-    let processors = half * all / 2..=((half + 1) * all / 2).saturating_sub(1);
-    let mut command = Command::new("taskset");
-    command
-        .args([
-            "--cpu-list",
-            &format!("{}-{}", processors.start(), processors.end()),
-        ])
-        .arg(this_program());
-    Ok(command)
+    let (first, last) = (half * all / 2, ((half + 1) * all / 2).saturating_sub(1));
+    Ok(format!("{first}-{last}"))
 }
 
-/// Waits for the line that begins with `word`, and gives the rest of it.
-fn expect(
-    events: &Receiver<String>,
-    deadline: Instant,
-    word: &str,
-    processes: &mut [Process],
-) -> Result<String, Fault> {
-    let told = loop {
-        let Ok(line) = events.recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        else {
-            break format!("ended by the watchdog, waiting for «{word}»");
-        };
-        match line.split_once(' ').unwrap_or((&line, "")) {
-            (first, rest) if first == word => return Ok(rest.to_owned()),
-            ("fault", fault) => break fault.to_owned(),
-            // A library may print too.
-            _ => {}
-        }
-    };
-    let complaints: Vec<String> = processes.iter_mut().map(Process::end).collect();
-    let complaint = complaints
-        .iter()
-        .flat_map(|text| text.lines())
-        .find(|line| !line.trim().is_empty());
-    Err(match complaint {
-        Some(line) => format!("{told} ({})", line.trim()),
-        None => told,
+fn numbers<const N: usize>(text: &str) -> Result<[f64; N], Fault> {
+    let numbers = text.split_whitespace().map(str::parse);
+    let numbers: Vec<f64> = numbers.collect::<Result<_, _>>()?;
+    numbers
+        .try_into()
+        .map_err(|_| format!("not {N} numbers: {text}").into())
+}
+
+/// A count that cannot be negative.
+fn whole(number: f64) -> Result<u64, Fault> {
+    if number < 0.0 {
+        return Err(format!("{} messages more than were sent", -number).into());
     }
-    .into())
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked above"
+    )]
+    Ok(number as u64)
 }
 
-fn times(processes: &[Process]) -> Result<Vec<f64>, Fault> {
-    processes.iter().map(Process::processor).collect()
-}
-
-fn numbers(text: &str) -> Result<Vec<f64>, Fault> {
-    Ok(text
-        .split_whitespace()
-        .map(str::parse)
-        .collect::<Result<_, _>>()?)
-}
-
+/// A thousand connections need more files than many systems allow at first. Queues without a bound need more memory
+/// than there is: they end at 16 GiB.
+const LIMITS: &str = "ulimit -S -n $(ulimit -H -n); ulimit -S -v 16777216; exec \"$@\"";
 /// More than both children ever tell, unless a library is talkative.
 const LINES: usize = 64;
 const NANOS: f64 = 1e9;

@@ -1,11 +1,13 @@
-//! What comes out: medians, ranges and ratios as markdown, and every sample as JSON.
+//! What comes out: medians, ranges, ratios and targets as markdown, and every sample as JSON.
 
 use std::fmt::Write;
 
 use serde_json::{Value, json};
 
 use crate::cell::{Cell, Measure};
-use crate::run::{Cost, Sample};
+use crate::run::{Cost, Sample, Stuck};
+use crate::tally::Fault;
+use crate::targets::{self, Target};
 
 /// All that was measured of one cell.
 pub struct Row {
@@ -17,213 +19,340 @@ pub struct Row {
 /// What one contender did in one cell.
 pub struct Results {
     pub contender: &'static str,
-    /// Whether it plays this cell at all.
-    pub offered: bool,
+    /// Why it does not play this cell at all, if so.
+    pub absent: Option<&'static str>,
     pub samples: Vec<Sample>,
-    pub faults: Vec<String>,
+    pub faults: Vec<Fault>,
 }
 
-/// A markdown table for each pattern, then one of costs, then what failed.
+/// What counts, a line a cell; then all that was measured, a table a pattern; then why something is missing.
 pub fn markdown(rows: &[Row]) -> String {
     let mut text = String::new();
+    summary(&mut text, rows);
     for pattern in rows.chunk_by(|a, b| a.cell.pattern == b.cell.pattern) {
-        let Some(first) = pattern.first() else {
-            continue;
-        };
-        let names: Vec<_> = first
-            .results
-            .iter()
-            .map(|results| results.contender)
-            .collect();
-        let others: Vec<_> = names.iter().filter(|name| !BASES.contains(name)).collect();
-        let ratios: Vec<_> = others
-            .iter()
-            .flat_map(|name| BASES.map(|base| format!("{name} × {base}")))
-            .collect();
-        let _ = writeln!(text, "### {}\n", first.cell.pattern.title);
-        let _ = writeln!(
-            text,
-            "| cell | {} | {} |",
-            names.join(" | "),
-            ratios.join(" | ")
-        );
-        let _ = writeln!(
-            text,
-            "| --- |{}",
-            " ---: |".repeat(names.len() + ratios.len())
-        );
-        for row in pattern {
-            let values = row.results.iter().map(|results| results.summary(&row.cell));
-            let ratios = others
-                .iter()
-                .flat_map(|name| BASES.map(|base| row.ratio(name, base)));
-            let cells: Vec<_> = values.chain(ratios).collect();
-            let _ = writeln!(text, "| {} | {} |", row.cell, cells.join(" | "));
-        }
-        text.push('\n');
+        details(&mut text, pattern);
     }
-    costs(&mut text, rows);
-    faults(&mut text, rows);
+    notes(&mut text, rows);
     text
 }
 
 /// Every sample.
-pub fn json(rows: &[Row], head: Value) -> Value {
-    let results = |row: &Row| -> Vec<Value> {
-        let one = |results: &Results| {
-            let samples: Vec<Value> = results.samples.iter().map(sample_json).collect();
-            json!({ "contender": results.contender, "offered": results.offered, "samples": samples, "faults": results.faults })
-        };
-        row.results.iter().map(one).collect()
+pub fn json(rows: &[Row], head: &Value) -> Value {
+    let results = |results: &Results| {
+        let samples: Vec<Value> = results.samples.iter().map(sample_json).collect();
+        let faults: Vec<String> = results.faults.iter().map(ToString::to_string).collect();
+        json!({ "contender": results.contender, "absent": results.absent, "samples": samples, "faults": faults })
     };
-    let rows: Vec<Value> = rows
-        .iter()
-        .map(|row| json!({ "cell": row.cell.to_string(), "results": results(row) }))
-        .collect();
+    let row = |row: &Row| {
+        let results: Vec<Value> = row.results.iter().map(results).collect();
+        json!({ "cell": row.cell.to_string(), "target": row.target(), "results": results })
+    };
+    let rows: Vec<Value> = rows.iter().map(row).collect();
     json!({ "run": head, "cells": rows })
 }
 
-/// A value as the tables show it.
-pub fn shown(cell: &Cell, sample: &Sample) -> String {
-    show(cell.pattern.measure, value(cell, sample))
-}
-
 impl Row {
-    /// How many times better `name` is than `base`, by their medians.
-    fn ratio(&self, name: &str, base: &str) -> String {
-        let median = |name| {
-            let results = self
-                .results
-                .iter()
-                .find(|results| results.contender == name)?;
-            middle(
-                results
-                    .samples
-                    .iter()
-                    .map(|sample| value(&self.cell, sample)),
-            )
-        };
-        match (median(name), median(base), self.cell.pattern.measure) {
-            (Some(own), Some(base), Measure::Rate) => format!("{:.2}", own / base),
-            (Some(own), Some(base), Measure::RoundTrip) => format!("{:.2}", base / own),
+    fn of(&self, contender: &str) -> Option<&Results> {
+        let mut results = self.results.iter();
+        results.find(|results| results.contender == contender)
+    }
+
+    fn median_of(&self, contender: &str) -> Option<f64> {
+        self.of(contender)?.median()
+    }
+
+    /// The library other than our own that did best, and lost nothing.
+    fn best_rival(&self) -> Option<(&Results, f64)> {
+        let rivals = self
+            .results
+            .iter()
+            .filter(|results| results.contender != FLOOR && results.contender != OURS)
+            .filter(|results| results.lost() == 0);
+        let medians = rivals.filter_map(|results| Some((results, results.median()?)));
+        medians.max_by(|(_, a), (_, b)| self.times_better(*a, *b).total_cmp(&1.0))
+    }
+
+    fn times_better(&self, own: f64, base: f64) -> f64 {
+        match self.cell.pattern.measure {
+            Measure::Rate => own / base,
+            Measure::RoundTrip | Measure::Gather => base / own,
+        }
+    }
+
+    /// How many times better than `base`, as text.
+    fn ratio(&self, own: Option<f64>, base: Option<f64>) -> String {
+        match (own, base) {
+            (Some(own), Some(base)) => format!("{:.2}", self.times_better(own, base)),
             _ => NOTHING.to_owned(),
+        }
+    }
+
+    /// What is aimed at, and whether it is reached.
+    fn target(&self) -> String {
+        let Some(target) = targets::of(&self.cell) else {
+            return NOTHING.to_owned();
+        };
+        let own = self.median_of(OURS);
+        let (text, met) = match target {
+            Target::Libzmq(times) => {
+                let base = self.median_of(LIBZMQ);
+                let met = own.zip(base).map(|(own, base)| own >= times * base);
+                (format!("≥ {times} × libzmq"), met)
+            }
+            Target::Floor(times) => {
+                let base = self.median_of(FLOOR);
+                let met = own.zip(base).map(|(own, base)| own <= times * base);
+                (format!("≤ {times} × floor"), met)
+            }
+            Target::Gather { seconds, octets } => {
+                let grown = |results: &Results| {
+                    let cost = |of: fn(&Sample) -> Option<Cost>| {
+                        middle(results.samples.iter().filter_map(of).map(|cost| cost.grown))
+                    };
+                    let (binds, connects) = (
+                        cost(|sample| Some(sample.binds)),
+                        cost(|sample| sample.connects),
+                    );
+                    binds.into_iter().chain(connects).fold(0.0, f64::max)
+                };
+                let grown = self
+                    .of(OURS)
+                    .map(|results| grown(results) / self.cell.senders as f64);
+                let met = own
+                    .zip(grown)
+                    .map(|(own, grown)| own <= seconds && grown <= octets);
+                (format!("≤ {}, ≤ {}", time(seconds), memory(octets)), met)
+            }
+        };
+        match met {
+            Some(true) => format!("{text}: met"),
+            Some(false) => format!("{text}: **missed**"),
+            None => text,
         }
     }
 }
 
 impl Results {
-    fn summary(&self, cell: &Cell) -> String {
-        let values = || self.samples.iter().map(|sample| value(cell, sample));
-        let show = |value| show(cell.pattern.measure, value);
-        let failed = if self.faults.is_empty() {
-            String::new()
-        } else {
-            format!(" **{} failed**", self.faults.len())
-        };
-        match middle(values()) {
-            Some(median) if self.samples.len() > 1 => {
-                let (least, most) =
-                    values().fold((f64::MAX, 0.0_f64), |(a, b), v| (a.min(v), b.max(v)));
-                format!("{} ({}–{}){failed}", show(median), show(least), show(most))
-            }
-            Some(median) => format!("{}{failed}", show(median)),
-            None if self.offered => failed.trim().to_owned(),
-            None => NOTHING.to_owned(),
+    fn median(&self) -> Option<f64> {
+        middle(self.samples.iter().map(|sample| sample.value))
+    }
+
+    fn lost(&self) -> u64 {
+        self.samples.iter().map(|sample| sample.lost).sum()
+    }
+
+    /// What went wrong, in a word or two; nothing if all went well.
+    pub fn trouble(&self) -> Option<String> {
+        match (self.faults.last(), self.lost()) {
+            (Some(fault), _) if fault.is::<Stuck>() => Some("stuck".to_owned()),
+            (Some(_), _) => Some("failed".to_owned()),
+            (None, 0) => None,
+            (None, lost) => Some(format!("lost {lost}")),
         }
     }
 
-    fn median(&self, of: impl Fn(&Sample) -> Option<f64>, show: impl Fn(f64) -> String) -> String {
-        middle(self.samples.iter().filter_map(of)).map_or(NOTHING.to_owned(), show)
+    /// The latest value, or what went wrong.
+    pub fn latest(&self, cell: &Cell) -> String {
+        if self.absent.is_some() {
+            return NOTHING.to_owned();
+        }
+        let value = self.samples.last().map(|sample| show(cell, sample.value));
+        self.trouble().or(value).unwrap_or_default()
+    }
+
+    /// Median and range.
+    fn shown(&self, cell: &Cell) -> String {
+        let mut text = match self.median() {
+            Some(median) => show(cell, median),
+            None if self.absent.is_some() || self.faults.is_empty() => NOTHING.to_owned(),
+            None => String::new(),
+        };
+        if self.samples.len() > 1 {
+            let values = self.samples.iter().map(|sample| sample.value);
+            let (least, most) = values.fold((f64::MAX, 0.0_f64), |(a, b), v| (a.min(v), b.max(v)));
+            let _ = write!(text, " ({}–{})", show(cell, least), show(cell, most));
+        }
+        if let Some(trouble) = self.trouble() {
+            let _ = write!(text, " **{trouble}**");
+        }
+        text.trim_start().to_owned()
+    }
+
+    fn side(&self, cell: &Cell, of: fn(&Cost) -> f64, show: impl Fn(f64) -> String) -> String {
+        let binds = middle(self.samples.iter().map(|sample| of(&sample.binds)));
+        let connects = self.samples.iter().filter_map(|sample| sample.connects);
+        let connects = middle(connects.map(|cost| of(&cost)));
+        let sides = if cell.pattern.binds.leads() {
+            [binds, connects]
+        } else {
+            [connects, binds]
+        };
+        let sides: Vec<String> = sides.into_iter().flatten().map(show).collect();
+        if sides.is_empty() {
+            NOTHING.to_owned()
+        } else {
+            sides.join(" + ")
+        }
     }
 }
 
-fn costs(text: &mut String, rows: &[Row]) {
-    text.push_str("### Cost, medians\n\n");
-    text.push_str("Sending side + receiving side: processor time a message delivered, and peak of memory. For round trips the asking side comes first, with mean and p99 of the trip.\n\n");
-    text.push_str("| cell | contender | processor | peak memory | round trip mean | p99 |\n| --- | --- | ---: | ---: | ---: | ---: |\n");
+fn summary(text: &mut String, rows: &[Row]) {
+    text.push_str("### Summary\n\n");
+    text.push_str("| cell | floor | libzmq | best rival | jackstay | × floor | × libzmq | × best rival | target |\n");
+    text.push_str("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
     for row in rows {
-        for results in row
-            .results
-            .iter()
-            .filter(|results| !results.samples.is_empty())
-        {
-            let connects_sends = !row.cell.pattern.connects.measures()
-                || row.cell.pattern.measure == Measure::RoundTrip;
-            let side = |of: fn(&Cost) -> f64, show: fn(f64) -> String| {
-                let binds = results.median(|sample| Some(of(&sample.binds)), show);
-                if results
-                    .samples
-                    .iter()
-                    .all(|sample| sample.connects.is_none())
-                {
-                    return binds;
+        let value = |contender| {
+            let results = row.of(contender);
+            results.map_or(NOTHING.to_owned(), |results| {
+                match (results.median(), results.trouble()) {
+                    (Some(median), None) => show(&row.cell, median),
+                    (Some(median), Some(trouble)) => {
+                        format!("{} **{trouble}**", show(&row.cell, median))
+                    }
+                    (None, trouble) => trouble.unwrap_or(NOTHING.to_owned()),
                 }
-                let connects = results.median(|sample| sample.connects.as_ref().map(of), show);
-                if connects_sends {
-                    format!("{connects} + {binds}")
-                } else {
-                    format!("{binds} + {connects}")
-                }
-            };
-            let mean = results.median(|sample| sample.times.map(|times| times.mean), time);
-            let p99 = results.median(|sample| sample.times.map(|times| times.p99), time);
-            let (processor, peak) = (
-                side(|cost| cost.processor, time),
-                side(|cost| cost.peak, memory),
-            );
-            let _ = writeln!(
+            })
+        };
+        let best = row.best_rival();
+        let best_shown = best.map_or(NOTHING.to_owned(), |(rival, median)| {
+            format!("{} {}", rival.contender, show(&row.cell, median))
+        });
+        let own = row.median_of(OURS);
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {best_shown} | {} | {} | {} | {} | {} |",
+            row.cell,
+            value(FLOOR),
+            value(LIBZMQ),
+            value(OURS),
+            row.ratio(own, row.median_of(FLOOR)),
+            row.ratio(own, row.median_of(LIBZMQ)),
+            row.ratio(own, best.map(|(_, median)| median)),
+            row.target(),
+        );
+    }
+    text.push('\n');
+}
+
+fn details(text: &mut String, rows: &[Row]) {
+    let Some(first) = rows.first() else {
+        return;
+    };
+    let measure = first.cell.pattern.measure;
+    let more = match measure {
+        Measure::Rate => "",
+        Measure::RoundTrip => " mean, p99 |",
+        Measure::Gather => " memory a connection |",
+    };
+    let _ = writeln!(text, "### {}\n", first.cell.pattern.title);
+    let _ = writeln!(
+        text,
+        "| cell | contender | median (range) | × libzmq | × best rival | processor a message | peak memory |{more}"
+    );
+    let columns = if more.is_empty() { 5 } else { 6 };
+    let _ = writeln!(text, "| --- | --- |{}", " ---: |".repeat(columns));
+    for row in rows {
+        for results in &row.results {
+            let median = results.median();
+            let _ = write!(
                 text,
-                "| {} | {} | {processor} | {peak} | {mean} | {p99} |",
-                row.cell, results.contender
+                "| {} | {} | {} | {} | {} | {} | {} |",
+                row.cell,
+                results.contender,
+                results.shown(&row.cell),
+                row.ratio(median, row.median_of(LIBZMQ)),
+                row.ratio(median, row.best_rival().map(|(_, median)| median)),
+                results.side(&row.cell, |cost| cost.processor, time),
+                results.side(&row.cell, |cost| cost.peak, memory),
             );
+            match measure {
+                Measure::Rate => {}
+                Measure::RoundTrip => {
+                    let trips = || results.samples.iter().filter_map(|sample| sample.trips);
+                    let mean = middle(trips().map(|(mean, _)| mean)).map(time);
+                    let p99 = middle(trips().map(|(_, p99)| p99)).map(time);
+                    let (mean, p99) = mean.zip(p99).unwrap_or_default();
+                    let _ = write!(text, " {mean}, {p99} |");
+                }
+                Measure::Gather => {
+                    let connections = row.cell.senders as f64;
+                    let each = |grown| memory(grown / connections);
+                    let _ = write!(
+                        text,
+                        " {} |",
+                        results.side(&row.cell, |cost| cost.grown, each)
+                    );
+                }
+            }
+            text.push('\n');
         }
     }
     text.push('\n');
 }
 
-fn faults(text: &mut String, rows: &[Row]) {
-    let told: Vec<_> = rows
-        .iter()
-        .flat_map(|row| row.results.iter().map(move |results| (row, results)))
-        .flat_map(|(row, results)| {
-            results
+/// Why something is missing: each reason once, with all it explains.
+fn notes(text: &mut String, rows: &[Row]) {
+    let mut notes: Vec<(String, Vec<String>)> = Vec::new();
+    for row in rows {
+        for results in &row.results {
+            let absent = results
+                .absent
+                .map(|why| format!("{}, {NOTHING}: {why}", results.contender));
+            let faults = results
                 .faults
                 .iter()
-                .map(move |fault| (row.cell, results.contender, fault))
-        })
-        .collect();
-    if told.is_empty() {
+                .map(|fault| format!("{}, {}: {fault}", results.contender, word(fault)));
+            let lost =
+                (results.lost() > 0).then(|| format!("{}: lost messages", results.contender));
+            for note in absent.into_iter().chain(faults).chain(lost) {
+                let cell = row.cell.to_string();
+                match notes.iter_mut().find(|(known, _)| *known == note) {
+                    Some((_, cells)) if cells.contains(&cell) => {}
+                    Some((_, cells)) => cells.push(cell),
+                    None => notes.push((note, vec![cell])),
+                }
+            }
+        }
+    }
+    if notes.is_empty() {
         return;
     }
-    text.push_str("### Failed runs\n\n");
-    for (cell, contender, fault) in told {
-        let _ = writeln!(text, "- {cell}, {contender}: {fault}");
+    text.push_str("### Notes\n\n");
+    for (note, cells) in notes {
+        let _ = writeln!(text, "- {note} ({})", cells.join(", "));
     }
     text.push('\n');
+}
+
+fn word(fault: &Fault) -> &'static str {
+    if fault.is::<Stuck>() {
+        "stuck"
+    } else {
+        "failed"
+    }
 }
 
 fn sample_json(sample: &Sample) -> Value {
-    let cost = |cost: Cost| json!({ "processor_seconds_per_message": cost.processor, "peak_octets": cost.peak });
+    let cost = |cost: Cost| {
+        json!({
+            "processor_seconds_per_message": cost.processor,
+            "peak_octets": cost.peak,
+            "octets_since_first_connection": cost.grown,
+        })
+    };
     json!({
-        "rate": sample.rate,
-        "round_trip_seconds": sample.times.map(|times| json!({ "mean": times.mean, "p50": times.p50, "p99": times.p99 })),
+        "value": sample.value,
+        "round_trip_seconds": sample.trips.map(|(mean, p99)| json!({ "mean": mean, "p50": sample.value, "p99": p99 })),
+        "lost": sample.lost,
         "binds": cost(sample.binds),
         "connects": sample.connects.map(cost),
     })
 }
 
-/// What the cell is about: messages a second, or seconds.
-fn value(cell: &Cell, sample: &Sample) -> f64 {
-    match (cell.pattern.measure, sample.times) {
-        (Measure::RoundTrip, Some(times)) => times.p50,
-        _ => sample.rate,
-    }
-}
-
-fn show(measure: Measure, value: f64) -> String {
-    match measure {
+fn show(cell: &Cell, value: f64) -> String {
+    match cell.pattern.measure {
         Measure::Rate => rate(value),
-        Measure::RoundTrip => time(value),
+        Measure::RoundTrip | Measure::Gather => time(value),
     }
 }
 
@@ -237,6 +366,7 @@ fn rate(value: f64) -> String {
 
 fn time(seconds: f64) -> String {
     match seconds {
+        seconds if seconds >= 1.0 => format!("{} s", three(seconds)),
         seconds if seconds >= 1e-3 => format!("{} ms", three(seconds * 1e3)),
         seconds if seconds >= 1e-6 => format!("{} µs", three(seconds * 1e6)),
         seconds => format!("{:.0} ns", seconds * 1e9),
@@ -244,7 +374,11 @@ fn time(seconds: f64) -> String {
 }
 
 fn memory(octets: f64) -> String {
-    format!("{} MiB", three(octets / (1024.0 * 1024.0)))
+    if octets >= 1024.0 * 1024.0 {
+        format!("{} MiB", three(octets / (1024.0 * 1024.0)))
+    } else {
+        format!("{} KiB", three(octets / 1024.0))
+    }
 }
 
 /// Three digits that count.
@@ -268,83 +402,113 @@ fn middle(values: impl Iterator<Item = f64>) -> Option<f64> {
     }
 }
 
-/// Those against whom the others are measured.
-const BASES: [&str; 2] = ["libzmq", "floor"];
+const FLOOR: &str = "floor";
+const LIBZMQ: &str = "libzmq";
+const OURS: &str = "jackstay";
 const NOTHING: &str = "–";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cell;
-    use crate::run::RoundTrips;
+    use crate::cells;
 
-    fn results(contender: &'static str, values: &[f64], round_trip: bool) -> Results {
+    fn results(contender: &'static str, values: &[f64]) -> Results {
         let cost = Cost {
             processor: 1e-7,
             peak: 1e7,
+            grown: 4e6,
         };
-        let sample = |&value: &f64| {
-            let times = round_trip.then_some(RoundTrips {
-                mean: value,
-                p50: value,
-                p99: value,
-            });
-            Sample {
-                rate: value,
-                times,
-                binds: cost,
-                connects: Some(cost),
-            }
+        let sample = |&value: &f64| Sample {
+            value,
+            trips: Some((value, value)),
+            lost: 0,
+            binds: cost,
+            connects: Some(cost),
         };
         Results {
             contender,
-            offered: true,
+            absent: None,
             samples: values.iter().map(sample).collect(),
             faults: Vec::new(),
         }
     }
 
-    fn cell(name: &str) -> Cell {
-        cell::all()
+    fn row(name: &str, results: Vec<Results>) -> Row {
+        let cell = cells::all()
             .into_iter()
-            .find(|cell| cell.to_string() == name)
-            .unwrap()
+            .find(|cell| cell.to_string() == name);
+        Row {
+            cell: cell.unwrap(),
+            results,
+        }
     }
 
     #[test]
-    fn medians_ranges_and_ratios() {
-        let us = results("us", &[9e6, 12e6, 10e6], false);
-        let row = Row {
-            cell: cell("push-pull/tcp/64B"),
-            results: vec![results("libzmq", &[4e6, 6e6], false), us],
-        };
-        let text = markdown(&[row]);
-        assert!(
-            text.contains(
-                "| push-pull/tcp/64B | 5.00 M (4.00 M–6.00 M) | 10.0 M (9.00 M–12.0 M) | 2.00 | – |"
-            ),
-            "{text}"
-        );
-        assert!(
-            text.contains("| us | 100 ns + 100 ns | 9.54 MiB + 9.54 MiB | – | – |"),
-            "{text}"
-        );
-        assert!(!text.contains("Failed"), "{text}");
+    fn medians_ranges_ratios_and_targets() {
+        let rivals = [results("libzmq", &[2e6, 3e6]), results("other", &[5e6])];
+        let ours = results("jackstay", &[9e6, 12e6, 10e6]);
+        let text = markdown(&[row(
+            "push-pull/tcp/64B",
+            rivals.into_iter().chain([ours]).collect(),
+        )]);
+        for line in [
+            "| push-pull/tcp/64B | – | 2.50 M | other 5.00 M | 10.0 M | – | 4.00 | 2.00 | ≥ 4 × libzmq: met |",
+            "| push-pull/tcp/64B | libzmq | 2.50 M (2.00 M–3.00 M) | 1.00 | 0.50 | 100 ns + 100 ns | 9.54 MiB + 9.54 MiB |",
+            "| push-pull/tcp/64B | jackstay | 10.0 M (9.00 M–12.0 M) | 4.00 | 2.00 | 100 ns + 100 ns | 9.54 MiB + 9.54 MiB |",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        assert!(!text.contains("Notes"), "{text}");
     }
 
     #[test]
     fn a_shorter_round_trip_is_a_better_one() {
-        let mut us = results("us", &[20e-6], true);
-        us.faults.push("late".to_owned());
-        let row = Row {
-            cell: cell("req-rep/tcp/64B/task"),
-            results: vec![results("libzmq", &[60e-6], true), us],
-        };
+        let ours = results("jackstay", &[20e-6]);
+        let row = row(
+            "req-rep/tcp/64B/task/awake",
+            vec![
+                results("floor", &[16e-6]),
+                results("libzmq", &[60e-6]),
+                ours,
+            ],
+        );
+        let text = markdown(&[row]);
+        let line = "20.0 µs | 0.80 | 3.00 | 3.00 | ≤ 1.15 × floor: **missed** |";
+        assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn who_loses_messages_is_no_best_rival() {
+        let mut lossy = results("lossy", &[9e6]);
+        lossy.samples[0].lost = 7;
+        let mut stuck = results("stuck", &[]);
+        stuck.faults.push("late".into());
+        let row = row(
+            "pub-sub/tcp/64B/1-8",
+            vec![
+                results("libzmq", &[1e6]),
+                lossy,
+                stuck,
+                results("jackstay", &[5e6]),
+            ],
+        );
         let text = markdown(&[row]);
         assert!(
-            text.contains("| 60.0 µs | 20.0 µs **1 failed** | 3.00 | – |"),
+            text.contains("libzmq 1.00 M | 5.00 M | – | 5.00 | 5.00 | ≥ 5 × libzmq: met |"),
             "{text}"
         );
-        assert!(text.contains("- req-rep/tcp/64B/task, us: late"), "{text}");
+        assert!(text.contains("| 9.00 M **lost 7** |"), "{text}");
+        assert!(
+            text.contains("- stuck, failed: late (pub-sub/tcp/64B/1-8)"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn connections_have_to_be_quick_and_small() {
+        let ours = results("jackstay", &[0.1]);
+        let text = markdown(&[row("connections/tcp/64B/1000-1", vec![ours])]);
+        assert!(text.contains("≤ 190 ms, ≤ 8.00 KiB: met"), "{text}");
+        assert!(text.contains("3.91 KiB + 3.91 KiB"), "{text}");
     }
 }

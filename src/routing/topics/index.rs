@@ -41,6 +41,12 @@ pub(crate) struct Removed {
     pub(crate) last_for_topic: bool,
 }
 
+impl<K: Copy + Eq + Hash> Default for TopicIndex<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<K: Copy + Eq + Hash> TopicIndex<K> {
     pub(crate) fn new() -> Self {
         Self {

@@ -62,9 +62,12 @@ async fn ask(id: [u8; 8], peer: &Candidate) -> Result<Principal, Refusal> {
     socket
         .connect(ENDPOINT)
         .map_err(|error| Refusal::internal(error.to_string()))?;
-    timeout(HANDLER_IS_BOUND, socket.wait_for_peers(1))
-        .await
-        .map_err(|_| Refusal::temporary(format!("no ZAP handler is bound at {ENDPOINT}")))?;
+    let bound = timeout(HANDLER_IS_BOUND, socket.wait_for_peers(1)).await;
+    if !matches!(bound, Ok(Ok(()))) {
+        return Err(Refusal::temporary(format!(
+            "no ZAP handler is bound at {ENDPOINT}"
+        )));
+    }
     let reply = socket
         .request(wire::request(&id, peer))
         .await

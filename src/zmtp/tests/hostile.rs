@@ -227,18 +227,21 @@ fn f2_an_announced_size_makes_no_room_before_its_octets_arrive() {
         limits,
         ..config(SocketType::Pull)
     };
-    let (mut pull, _) = connect(boundless, config(SocketType::Push), now);
+    let (mut pull, _) = connect(boundless.clone(), config(SocketType::Push), now);
     let mut buf = BytesMut::from(&b"\x02\x7f\xff\xff\xff\xff\xff\xff\xffbody"[..]);
-    let capacity = buf.capacity();
     assert_eq!(pull.engine.receive_one(&mut buf, now), Ok(None));
-    assert_eq!(buf.capacity(), capacity);
     // At least 64 KiB at a time, at most as much again as has arrived.
-    assert_eq!(pull.engine.wire_hint(&buf), 64 * 1024);
-    buf.resize(1 << 20, 0);
-    assert_eq!(pull.engine.wire_hint(&buf), 1 << 20);
-    assert_eq!(pull.engine.wire_hint(&b"\0\x05he"[..].into()), 3);
-    assert_eq!(pull.engine.wire_hint(&b"\0\x05hello\0"[..].into()), 0);
-    assert_eq!(pull.engine.wire_hint(&b"\0"[..].into()), 0);
+    for (arrived, room) in [(4, 64 << 10), (64 << 10, 128 << 10), (128 << 10, 256 << 10)] {
+        pull.engine.body().unwrap().0.resize(arrived, b'.');
+        let (body, missing) = pull.engine.body().unwrap();
+        assert_eq!((body.len(), body.capacity()), (arrived, room));
+        assert_eq!(missing, isize::MAX as usize - arrived);
+    }
+    // Small ones wait in the buffer.
+    let (mut pull, _) = connect(boundless, config(SocketType::Push), now);
+    let mut buf = BytesMut::from(&b"\0\x05he"[..]);
+    assert_eq!(pull.engine.receive_one(&mut buf, now), Ok(None));
+    assert!(pull.engine.body().is_none());
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! libzmq through the crate `zmq`: blocking calls on plain threads, one context with its one I/O thread.
 
+use std::sync::mpsc;
+use std::thread;
 use std::time::Instant;
 
-use zmq::{Context, DONTWAIT, Error, Message, POLLIN, Socket, SocketType};
+use zmq::{Context, DONTWAIT, Error, Message, POLLIN, SNDMORE, Socket, SocketType};
 
-use super::{Bound, Contender, Entry, Play};
-use crate::cell::Seat;
-use crate::tally::{Fault, Letters, Tally, Trips};
+use super::{Bound, Contender, Entry, KNOCKING, Play, TURN};
+use crate::cell::{Cell, Measure, WINDOW};
+use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
     name: "libzmq",
@@ -14,51 +16,77 @@ pub const ENTRY: Entry = Entry {
         let (major, minor, patch) = zmq::version();
         format!("{major}.{minor}.{patch}")
     },
-    offers: |_| true,
-    make: |_| Ok(Box::new(Libzmq(Context::new()))),
+    offers: |cell| {
+        if cell.shared {
+            Err("its sockets are not for more than one thread")
+        } else {
+            Ok(())
+        }
+    },
+    make: |cell| {
+        Ok(Box::new(Libzmq {
+            cell: *cell,
+            context: Context::new(),
+        }))
+    },
 };
 
-struct Libzmq(Context);
+struct Libzmq {
+    cell: Cell,
+    context: Context,
+}
 
 impl Contender for Libzmq {
-    fn push(&self, at: &str, mut letters: Letters) -> Play {
-        let socket = self.0.socket(SocketType::PUSH)?;
-        socket.connect(at)?;
-        loop {
-            socket.send(Message::from(letters.next()), 0)?;
+    fn push(&self, at: &str, letters: Vec<Letters>) -> Play {
+        let frames = self.cell.frames;
+        let sockets = letters.iter().map(|_| self.connect(SocketType::PUSH, at));
+        let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
+        let senders = sockets.into_iter().zip(letters);
+        if self.cell.pattern.measure == Measure::Gather {
+            // A thread for each of a thousand letters would only tell what threads cost.
+            let mut open = Vec::new();
+            for (socket, letters) in senders {
+                open.push(send_all(socket, letters, frames)?);
+            }
+            rest(open)
+        } else {
+            crowd(senders.map(|(socket, letters)| move || rest(send_all(socket, letters, frames)?)))
         }
     }
 
-    fn pull(&self, at: &str, bound: Bound, mut tally: Tally) -> Play {
-        let socket = self.bind(SocketType::PULL, at, bound)?;
-        let mut message = Message::new();
-        loop {
-            socket.recv(&mut message, 0)?;
-            tally.take(&message)?;
-        }
+    fn pull(&self, at: &str, bound: Bound, tallies: Vec<Tally>) -> Play {
+        let frames = self.cell.frames;
+        let sockets = tallies.iter().map(|_| self.bind(SocketType::PULL, at));
+        let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
+        bound.at_all(
+            sockets
+                .iter()
+                .map(last_endpoint)
+                .collect::<Result<Vec<_>, _>>()?,
+        );
+        crowd(
+            sockets
+                .into_iter()
+                .zip(tallies)
+                .map(|(socket, tally)| move || receive_all(&socket, tally, frames)),
+        )
     }
 
-    fn request(&self, at: &str, _seat: Seat, mut letters: Letters, mut trips: Trips) -> Play {
-        let socket = self.0.socket(SocketType::REQ)?;
-        socket.connect(at)?;
+    fn request(&self, at: &str, mut letters: Letters, mut trips: Trips) -> Play {
+        let socket = self.connect(SocketType::REQ, at)?;
         let mut message = Message::new();
-        loop {
+        while let Some(letter) = letters.next() {
             let start = Instant::now();
-            socket.send(Message::from(letters.next()), 0)?;
+            socket.send(Message::from(letter), 0)?;
             socket.recv(&mut message, 0)?;
             trips.home(start, &message)?;
         }
+        rest(socket)
     }
 
-    fn reply(
-        &self,
-        at: &str,
-        _seat: Seat,
-        bound: Bound,
-        mut tally: Tally,
-        mut letters: Letters,
-    ) -> Play {
-        let socket = self.bind(SocketType::REP, at, bound)?;
+    fn reply(&self, at: &str, bound: Bound, mut tally: Tally, mut letters: Letters) -> Play {
+        let socket = self.bind(SocketType::REP, at)?;
+        bound.at(last_endpoint(&socket)?);
         let mut message = Message::new();
         loop {
             socket.recv(&mut message, 0)?;
@@ -67,35 +95,42 @@ impl Contender for Libzmq {
         }
     }
 
-    /// An XPUB, which hears of its subscribers where a PUB would have to guess when they are all there.
-    fn publish(&self, at: &str, bound: Bound, mut letters: Letters, subscribers: usize) -> Play {
-        let mut socket = self.0.socket(SocketType::XPUB)?;
-        socket.set_xpub_verbose(true)?;
+    /// As an XPUB, which can be told not to drop.
+    fn publish(&self, at: &str, bound: Bound, mut letters: Letters) -> Play {
+        let mut socket = self.context.socket(SocketType::XPUB)?;
         set_nodrop(&mut socket)?;
         socket.bind(at)?;
         bound.at(last_endpoint(&socket)?);
-        for _ in 0..subscribers {
-            socket.recv_msg(0)?;
+        let mut subscription = Message::new();
+        while let Some(letter) = letters.knock() {
+            socket.send(Message::from(letter), 0)?;
+            socket.poll(POLLIN, i64::try_from(KNOCKING.as_millis())?)?;
+            while socket.recv(&mut subscription, DONTWAIT).is_ok() {}
         }
-        loop {
-            socket.send(Message::from(letters.next()), 0)?;
-        }
+        rest(send_all(socket, letters, 1)?)
     }
 
-    fn subscribe(&self, at: &str, mut tallies: Vec<Tally>) -> Play {
+    fn subscribe(&self, at: &str, wishes: Wishes, mut tallies: Vec<Tally>) -> Play {
         let mut sockets = Vec::new();
-        for _ in &tallies {
-            let socket = self.0.socket(SocketType::SUB)?;
-            socket.set_subscribe(b"")?;
-            socket.connect(at)?;
-            sockets.push(socket);
-        }
         let mut message = Message::new();
-        if let ([socket], [tally]) = (&sockets[..], &mut tallies[..]) {
-            loop {
+        for tally in &mut tallies {
+            let socket = self.context.socket(SocketType::SUB)?;
+            // Subscriptions above the mark would be dropped.
+            socket.set_sndhwm(0)?;
+            for topic in &wishes.at_once {
+                socket.set_subscribe(topic)?;
+            }
+            socket.connect(at)?;
+            if let Some(topic) = &wishes.after_the_first {
                 socket.recv(&mut message, 0)?;
                 tally.take(&message)?;
+                socket.set_subscribe(topic)?;
             }
+            sockets.push(socket);
+        }
+        if tallies.len() == 1 {
+            let (socket, tally) = (super::only(sockets)?, super::only(tallies)?);
+            return receive_all(&socket, tally, 1);
         }
         let mut items: Vec<_> = sockets
             .iter()
@@ -113,14 +148,92 @@ impl Contender for Libzmq {
             }
         }
     }
+
+    fn deal(&self, at: &str, mut letters: Letters, mut tally: Tally) -> Play {
+        let socket = self.connect(SocketType::DEALER, at)?;
+        let mut message = Message::new();
+        let mut under_way = 0;
+        while let Some(letter) = letters.next() {
+            socket.send(Message::from(letter), 0)?;
+            under_way += 1;
+            if under_way == WINDOW {
+                socket.recv(&mut message, 0)?;
+                tally.take(&message)?;
+                under_way -= 1;
+            }
+        }
+        rest(socket)
+    }
+
+    fn route(&self, at: &str, bound: Bound, mut tally: Tally, mut letters: Letters) -> Play {
+        let socket = self.bind(SocketType::ROUTER, at)?;
+        bound.at(last_endpoint(&socket)?);
+        let mut message = Message::new();
+        loop {
+            let mut peer = Message::new();
+            socket.recv(&mut peer, 0)?;
+            socket.recv(&mut message, 0)?;
+            let number = tally.take(&message)?;
+            socket.send(peer, SNDMORE)?;
+            socket.send(Message::from(letters.numbered(number)), 0)?;
+        }
+    }
 }
 
 impl Libzmq {
-    fn bind(&self, kind: SocketType, at: &str, bound: Bound) -> Result<Socket, Fault> {
-        let socket = self.0.socket(kind)?;
-        socket.bind(at)?;
-        bound.at(last_endpoint(&socket)?);
+    fn connect(&self, kind: SocketType, at: &str) -> Result<Socket, Fault> {
+        let socket = self.context.socket(kind)?;
+        at.split(',').try_for_each(|at| socket.connect(at))?;
         Ok(socket)
+    }
+
+    fn bind(&self, kind: SocketType, at: &str) -> Result<Socket, Fault> {
+        let socket = self.context.socket(kind)?;
+        socket.bind(at)?;
+        Ok(socket)
+    }
+}
+
+/// Plays each role in a thread of its own, until the first of them fails.
+fn crowd<R>(roles: impl Iterator<Item = R>) -> Play
+where
+    R: FnOnce() -> Play + Send + 'static,
+{
+    let (told, faults) = mpsc::sync_channel(1);
+    for role in roles {
+        let told = told.clone();
+        thread::spawn(move || {
+            let Err(fault) = role();
+            // Whoever is not the first to fail is not heard.
+            let _ = told.try_send(fault);
+        });
+    }
+    drop(told);
+    Err(faults.recv()?)
+}
+
+fn send_all(socket: Socket, mut letters: Letters, frames: usize) -> Result<Socket, Fault> {
+    while let Some(letter) = letters.next() {
+        for _ in 1..frames {
+            socket.send(Message::from(letter), SNDMORE)?;
+        }
+        socket.send(Message::from(letter), 0)?;
+    }
+    Ok(socket)
+}
+
+fn receive_all(socket: &Socket, mut tally: Tally, frames: usize) -> Play {
+    let mut messages: Vec<_> = (0..frames).map(|_| Message::new()).collect();
+    loop {
+        for message in &mut messages {
+            socket.recv(message, 0)?;
+        }
+        match &messages[..] {
+            [message] => {
+                tally.take(message)?;
+            }
+            messages => tally.take_frames(frames, messages.iter().map(|message| &message[..]))?,
+        }
     }
 }
 
@@ -134,6 +247,13 @@ fn drain(socket: &Socket, message: &mut Message, tally: &mut Tally) -> Result<()
         };
     }
     Ok(())
+}
+
+/// Keeps what has been sent on its way when there are no more letters.
+fn rest<T>(_open: T) -> Play {
+    loop {
+        thread::park();
+    }
 }
 
 fn last_endpoint(socket: &Socket) -> Result<String, Fault> {
@@ -165,6 +285,3 @@ fn set_nodrop(socket: &mut Socket) -> Result<(), Fault> {
         Err("XPUB_NODROP was refused".into())
     }
 }
-
-/// Messages taken from one socket before the next has its turn.
-const TURN: usize = 1000;

@@ -1,73 +1,97 @@
 //! Who is measured: one file a library, and one line in [`all`].
 
+mod channel;
 mod floor;
 mod jackstay;
 mod libzmq;
+mod monocoque;
 mod omq;
+mod rzmq;
+mod zeromq;
 
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
 
 use crate::cell::{Cell, Seat};
-use crate::tally::{Fault, Letters, Tally, Trips};
+use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 /// A role plays until its process ends, or until it fails.
 pub type Play = Result<Infallible, Fault>;
 
 /// A library, used as its own documentation advises, with its default options.
 ///
-/// Who leaves a role out does not offer its cells, which stay empty in the table.
+/// Places to connect to are separated by commas. Who leaves a role out has to say so in [`Entry::offers`].
 pub trait Contender: Send + Sync {
-    /// Connects to `at` and sends letters without end.
-    fn push(&self, at: &str, letters: Letters) -> Play {
+    /// Connects a socket for each sender to `at`, or one if they share it, and sends all letters.
+    fn push(&self, at: &str, letters: Vec<Letters>) -> Play {
         refuse(at, letters)
     }
 
-    /// Binds to `at` and receives without end.
-    fn pull(&self, at: &str, bound: Bound, tally: Tally) -> Play {
-        refuse(at, (bound, tally))
+    /// Binds a socket for each tally to `at`, or one if they share it, and receives without end.
+    fn pull(&self, at: &str, bound: Bound, tallies: Vec<Tally>) -> Play {
+        refuse(at, (bound, tallies))
     }
 
     /// Connects to `at`, asks and waits, without end.
-    fn request(&self, at: &str, seat: Seat, letters: Letters, trips: Trips) -> Play {
-        refuse(at, (seat, letters, trips))
+    fn request(&self, at: &str, letters: Letters, trips: Trips) -> Play {
+        refuse(at, (letters, trips))
     }
 
     /// Binds to `at` and answers each letter with one that bears its number.
-    fn reply(&self, at: &str, seat: Seat, bound: Bound, tally: Tally, letters: Letters) -> Play {
-        refuse(at, (seat, bound, tally, letters))
+    fn reply(&self, at: &str, bound: Bound, tally: Tally, letters: Letters) -> Play {
+        refuse(at, (bound, tally, letters))
     }
 
-    /// Binds to `at`, waits for all subscribers and sends letters without end, dropping none.
-    fn publish(&self, at: &str, bound: Bound, letters: Letters, subscribers: usize) -> Play {
-        refuse(at, (bound, letters, subscribers))
+    /// Binds to `at`, knocks until all subscribers have heard it and sends all letters, dropping none.
+    fn publish(&self, at: &str, bound: Bound, letters: Letters) -> Play {
+        refuse(at, (bound, letters))
     }
 
-    /// Connects one socket for each tally to `at`, subscribes it to everything and receives without end.
-    fn subscribe(&self, at: &str, tallies: Vec<Tally>) -> Play {
-        refuse(at, tallies)
+    /// Connects a socket for each tally to `at`, subscribes it as wished and receives without end.
+    fn subscribe(&self, at: &str, wishes: Wishes, tallies: Vec<Tally>) -> Play {
+        refuse(at, (wishes, tallies))
+    }
+
+    /// Connects a DEALER to `at` that asks without end, with a window of questions under way.
+    fn deal(&self, at: &str, letters: Letters, tally: Tally) -> Play {
+        refuse(at, (letters, tally))
+    }
+
+    /// Binds a ROUTER to `at` that answers each letter with one that bears its number.
+    fn route(&self, at: &str, bound: Bound, tally: Tally, letters: Letters) -> Play {
+        refuse(at, (bound, tally, letters))
     }
 }
 
 /// What is known of a contender before it plays.
 pub struct Entry {
-    /// As in the table and on the command line.
+    /// As in the tables and on the command line.
     pub name: &'static str,
     /// What is measured.
     pub version: fn() -> String,
-    /// Whether it can play this cell at all.
-    pub offers: fn(&Cell) -> bool,
+    /// Whether it can play this cell at all, or why not.
+    pub offers: fn(&Cell) -> Result<(), &'static str>,
     /// Makes one for a cell, with its runtime or context.
     pub make: fn(&Cell) -> Result<Box<dyn Contender>, Fault>,
 }
 
-/// Everyone, in the order of the table.
+/// Everyone, in the order of the tables.
 pub fn all() -> Vec<Entry> {
-    vec![floor::ENTRY, libzmq::ENTRY, omq::ENTRY, jackstay::ENTRY]
+    vec![
+        floor::ENTRY,
+        libzmq::ENTRY,
+        zeromq::ENTRY,
+        rzmq::ENTRY,
+        omq::ENTRY,
+        monocoque::ENTRY,
+        jackstay::ENTRY,
+    ]
 }
 
 /// Tells the other side where a role has bound, once.
@@ -78,6 +102,12 @@ impl Bound {
     pub fn at(self, endpoint: impl Display) {
         // Nobody listens any more only when the process is about to end.
         let _ = self.0.send(endpoint.to_string());
+    }
+
+    /// The same of several sockets.
+    pub fn at_all(self, endpoints: impl IntoIterator<Item = impl Display>) {
+        let endpoints: Vec<_> = endpoints.into_iter().map(|one| one.to_string()).collect();
+        self.at(endpoints.join(","));
     }
 }
 
@@ -94,34 +124,63 @@ fn locked(name: &str) -> String {
         .to_owned()
 }
 
-/// The runtime that every tokio-based contender gets: multi-threaded, a worker for each processor.
-fn runtime() -> Result<Runtime, Fault> {
-    Ok(Builder::new_multi_thread().enable_all().build()?)
+/// The runtime of a seat: multi-threaded with a worker for each processor, unless it is the current thread's.
+fn runtime(seat: Seat) -> Result<Runtime, Fault> {
+    let mut builder = match seat {
+        Seat::Current => Builder::new_current_thread(),
+        Seat::Task | Seat::Main | Seat::Blocking => Builder::new_multi_thread(),
+    };
+    Ok(builder.enable_all().build()?)
 }
 
-/// Runs `role` from `seat`.
-fn seated(
-    runtime: &Runtime,
-    seat: Seat,
-    role: impl Future<Output = Play> + Send + 'static,
-) -> Play {
-    match seat {
-        Seat::Task => runtime.block_on(async { tokio::spawn(role).await? }),
-        Seat::Main => runtime.block_on(role),
-    }
-}
-
-/// Runs a role for each member of a crowd, each in a task, until the first of them fails.
-fn crowd<R>(runtime: &Runtime, roles: impl IntoIterator<Item = R>) -> Play
+/// Plays all roles until the first of them fails: each in a task, or the only one from the future of `block_on`.
+fn perform<R>(runtime: &Runtime, seat: Seat, roles: impl IntoIterator<Item = R>) -> Play
 where
     R: Future<Output = Play> + Send + 'static,
 {
+    let mut roles = roles.into_iter();
     runtime.block_on(async {
-        let mut tasks: tokio::task::JoinSet<Play> = roles.into_iter().collect();
-        tasks.join_next().await.ok_or("an empty crowd")??
+        match seat {
+            Seat::Task => {
+                let mut tasks: JoinSet<Play> = roles.collect();
+                tasks.join_next().await.ok_or("an empty crowd")??
+            }
+            Seat::Main | Seat::Current | Seat::Blocking => {
+                roles.next().ok_or("nobody to play")?.await
+            }
+        }
     })
+}
+
+/// The only item where there is one for each of a crowd.
+fn only<T>(crowd: Vec<T>) -> Result<T, Fault> {
+    let mut crowd = crowd.into_iter();
+    match (crowd.next(), crowd.next()) {
+        (Some(one), None) => Ok(one),
+        _ => Err("one socket, one peer: no crowd".into()),
+    }
+}
+
+/// Keeps what has been sent on its way, and its socket open, when there are no more letters.
+async fn rest<T>(socket: T) -> Play {
+    let _open = socket;
+    pending().await
 }
 
 fn refuse<T>(at: &str, _unused: T) -> Play {
     Err(format!("this role is not offered, at {at}").into())
 }
+
+/// Of those whose interest in seats is not ours.
+fn offers_no_seats(cell: &Cell) -> Result<(), &'static str> {
+    if cell.pattern.name == "seats" {
+        Err("seats are measured of floor, libzmq and jackstay")
+    } else {
+        Ok(())
+    }
+}
+
+/// Between two knocks of a publisher.
+const KNOCKING: Duration = Duration::from_millis(1);
+/// What a receiver takes in one go, before others have their turn.
+const TURN: usize = 128;

@@ -1,110 +1,157 @@
 //! omq-tokio, from the seat where it is fastest: on a borrowed current-thread runtime, as its own benchmark runs it,
 //! and on a multi-threaded one where there are many connections. A context of its own I/O threads was slower in each.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use omq_tokio::{Context, Error, Message, Options, Socket, SocketType, TrySendError};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
+use tokio::time::sleep;
 
-use super::{Bound, Contender, Entry, Play, crowd, locked, runtime, seated};
-use crate::cell::Seat;
-use crate::tally::{Fault, Letters, Tally, Trips};
+use super::{
+    Bound, Contender, Entry, KNOCKING, Play, TURN, locked, offers_no_seats, only, perform, rest,
+    runtime,
+};
+use crate::cell::{Cell, Seat, WINDOW};
+use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
     name: "omq-tokio",
     version: || locked("omq-tokio"),
-    offers: |_| true,
+    offers: offers_no_seats,
     make: |cell| {
-        let runtime = if cell.crowd > 1 {
-            runtime()?
-        } else {
-            Builder::new_current_thread().enable_all().build()?
-        };
+        let many = cell.senders.max(cell.receivers) > 1;
+        let runtime = runtime(if many { Seat::Task } else { Seat::Current })?;
         let context = runtime.block_on(async { Context::current() });
-        Ok(Box::new(Omq { context, runtime }))
+        Ok(Box::new(Omq {
+            cell: *cell,
+            context,
+            runtime,
+        }))
     },
 };
 
 struct Omq {
+    cell: Cell,
     context: Context,
     runtime: Runtime,
 }
 
 impl Contender for Omq {
-    fn push(&self, at: &str, letters: Letters) -> Play {
-        let (at, socket) = (at.to_owned(), self.socket(SocketType::Push));
-        seated(&self.runtime, Seat::Task, async move {
-            socket.connect(at).await?;
-            send_all(&socket, letters).await
-        })
+    fn push(&self, at: &str, letters: Vec<Letters>) -> Play {
+        let one = |letters| {
+            let (at, socket) = (at.to_owned(), self.socket(SocketType::Push));
+            async move {
+                socket.connect(at).await?;
+                send_all(&socket, letters).await?;
+                rest(socket).await
+            }
+        };
+        perform(&self.runtime, Seat::Task, letters.into_iter().map(one))
     }
 
-    fn pull(&self, at: &str, bound: Bound, tally: Tally) -> Play {
+    fn pull(&self, at: &str, bound: Bound, tallies: Vec<Tally>) -> Play {
         let (at, socket) = (at.to_owned(), self.socket(SocketType::Pull));
-        seated(&self.runtime, Seat::Task, async move {
+        let tally = only(tallies)?;
+        let role = async move {
             bound.at(socket.bind(at).await?);
             receive_all(&socket, tally).await
-        })
+        };
+        perform(&self.runtime, Seat::Task, [role])
     }
 
-    fn request(&self, at: &str, seat: Seat, mut letters: Letters, mut trips: Trips) -> Play {
+    fn request(&self, at: &str, mut letters: Letters, mut trips: Trips) -> Play {
         let (at, socket) = (at.to_owned(), self.socket(SocketType::Req));
-        seated(&self.runtime, seat, async move {
+        let role = async move {
             socket.connect(at).await?;
-            socket.wait_connected(1, PATIENCE).await?;
-            loop {
+            while let Some(letter) = letters.next() {
                 let start = Instant::now();
-                socket.send(Message::from_slice(letters.next())).await?;
+                socket.send(Message::from_slice(letter)).await?;
                 trips.home(start, body(&socket.recv().await?))?;
             }
-        })
+            rest(socket).await
+        };
+        perform(&self.runtime, self.cell.seat, [role])
     }
 
-    fn reply(
-        &self,
-        at: &str,
-        seat: Seat,
-        bound: Bound,
-        mut tally: Tally,
-        mut letters: Letters,
-    ) -> Play {
+    fn reply(&self, at: &str, bound: Bound, mut tally: Tally, mut letters: Letters) -> Play {
         let (at, socket) = (at.to_owned(), self.socket(SocketType::Rep));
-        seated(&self.runtime, seat, async move {
+        let role = async move {
             bound.at(socket.bind(at).await?);
             loop {
-                let number = tally.take(body(&socket.recv().await?))?;
-                socket
-                    .send(Message::from_slice(letters.numbered(number)))
-                    .await?;
+                let answer = letters.numbered(tally.take(body(&socket.recv().await?))?);
+                socket.send(Message::from_slice(answer)).await?;
             }
-        })
+        };
+        perform(&self.runtime, self.cell.seat, [role])
     }
 
-    fn publish(&self, at: &str, bound: Bound, letters: Letters, subscribers: usize) -> Play {
+    fn publish(&self, at: &str, bound: Bound, mut letters: Letters) -> Play {
         let options = Options {
             xpub_nodrop: true,
             ..Options::default()
         };
         let (at, socket) = (at.to_owned(), self.context.socket(SocketType::Pub, options));
-        seated(&self.runtime, Seat::Task, async move {
+        let role = async move {
             bound.at(socket.bind(at).await?);
-            socket
-                .wait_subscribed(subscribers.try_into()?, PATIENCE)
-                .await?;
-            send_all(&socket, letters).await
-        })
+            while let Some(letter) = letters.knock() {
+                socket.send(Message::from_slice(letter)).await?;
+                sleep(KNOCKING).await;
+            }
+            send_all(&socket, letters).await?;
+            rest(socket).await
+        };
+        perform(&self.runtime, Seat::Task, [role])
     }
 
-    fn subscribe(&self, at: &str, tallies: Vec<Tally>) -> Play {
-        let one = |tally| {
+    fn subscribe(&self, at: &str, wishes: Wishes, tallies: Vec<Tally>) -> Play {
+        let one = |mut tally: Tally| {
             let (at, socket) = (at.to_owned(), self.socket(SocketType::Sub));
+            let wishes = wishes.clone();
             async move {
                 socket.connect(at).await?;
-                socket.subscribe("").await?;
+                for topic in wishes.at_once {
+                    socket.subscribe(topic).await?;
+                }
+                if let Some(topic) = wishes.after_the_first {
+                    tally.take(body(&socket.recv().await?))?;
+                    socket.subscribe(topic).await?;
+                }
                 receive_all(&socket, tally).await
             }
         };
-        crowd(&self.runtime, tallies.into_iter().map(one))
+        perform(&self.runtime, Seat::Task, tallies.into_iter().map(one))
+    }
+
+    fn deal(&self, at: &str, mut letters: Letters, mut tally: Tally) -> Play {
+        let (at, socket) = (at.to_owned(), self.socket(SocketType::Dealer));
+        let role = async move {
+            socket.connect(at).await?;
+            let mut under_way = 0;
+            while let Some(letter) = letters.next() {
+                socket.send(Message::from_slice(letter)).await?;
+                under_way += 1;
+                if under_way == WINDOW {
+                    tally.take(body(&socket.recv().await?))?;
+                    under_way -= 1;
+                }
+            }
+            rest(socket).await
+        };
+        perform(&self.runtime, Seat::Task, [role])
+    }
+
+    fn route(&self, at: &str, bound: Bound, mut tally: Tally, mut letters: Letters) -> Play {
+        let (at, socket) = (at.to_owned(), self.socket(SocketType::Router));
+        let role = async move {
+            bound.at(socket.bind(at).await?);
+            let socket = socket.identity_routing()?;
+            loop {
+                let (peer, question) = socket.recv_from().await?;
+                let answer = letters.numbered(tally.take(body(&question))?);
+                socket.send_to(&peer, Message::from_slice(answer)).await?;
+            }
+        };
+        perform(&self.runtime, Seat::Task, [role])
     }
 }
 
@@ -115,14 +162,15 @@ impl Omq {
 }
 
 /// Tries first and waits only when full, as its own benchmark does.
-async fn send_all(socket: &Socket, mut letters: Letters) -> Play {
-    loop {
-        match socket.try_send(Message::from_slice(letters.next())) {
+async fn send_all(socket: &Socket, mut letters: Letters) -> Result<(), Fault> {
+    while let Some(letter) = letters.next() {
+        match socket.try_send(Message::from_slice(letter)) {
             Ok(()) => {}
             Err(TrySendError::Full(message)) => socket.send(message).await?,
             Err(error) => return Err(error.to_string().into()),
         }
     }
+    Ok(())
 }
 
 /// Waits for one and drains what else has come, then lets others run, as its own benchmark does.
@@ -143,6 +191,3 @@ async fn receive_all(socket: &Socket, mut tally: Tally) -> Play {
 fn body(message: &Message) -> &[u8] {
     message.part_slice(0).unwrap_or_default()
 }
-
-const PATIENCE: Duration = Duration::from_secs(10);
-const TURN: usize = 128;
