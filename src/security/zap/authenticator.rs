@@ -62,12 +62,10 @@ async fn ask(id: [u8; 8], peer: &Candidate) -> Result<Principal, Refusal> {
     socket
         .connect(ENDPOINT)
         .map_err(|error| Refusal::internal(error.to_string()))?;
-    let bound = timeout(HANDLER_IS_BOUND, socket.wait_for_peers(1)).await;
-    if !matches!(bound, Ok(Ok(()))) {
-        return Err(Refusal::temporary(format!(
-            "no ZAP handler is bound at {ENDPOINT}"
-        )));
-    }
+    let Ok(Ok(())) = timeout(HANDLER_IS_BOUND, socket.wait_for_peers(1)).await else {
+        let reason = format!("no ZAP handler is bound at {ENDPOINT}");
+        return Err(Refusal::temporary(reason));
+    };
     let reply = socket
         .request(wire::request(&id, peer))
         .await
