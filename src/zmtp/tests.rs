@@ -160,7 +160,10 @@ impl Engine {
     ) -> Result<Option<Seen>, ProtocolError> {
         let inbound = self.receive(buf, now, 1)?;
         Ok(inbound.map(|inbound| match inbound {
-            Inbound::Run(extent) => Seen::Message(Run::take_one(buf, extent).unwrap()),
+            Inbound::Run(extent) => {
+                let front = self.front(buf);
+                Seen::Message(Run::take_one(front, extent).unwrap())
+            }
             Inbound::Message(message) => Seen::Message(message),
             Inbound::Subscribe(topic) => Seen::Subscribe(topic),
             Inbound::Cancel(topic) => Seen::Cancel(topic),
