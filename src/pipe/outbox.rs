@@ -1,12 +1,17 @@
 //! [`Outbox`]: what waits to be sent to one peer.
 
-use std::io::IoSlice;
+mod crossing;
+mod wire;
+
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::BytesMut;
 
+use self::crossing::Crossing;
+pub(crate) use self::crossing::FarSocket;
+use self::wire::{Gate, Wire};
 use super::{Pipe, ReadyList, Writing, lock};
 use crate::message::Message;
 use crate::options::Marks;
@@ -50,66 +55,7 @@ struct State {
 
 enum Link {
     Wire(Wire),
-    Inproc(Inproc),
-}
-
-/// The way to a pipe in this process.
-#[derive(Default)]
-struct Inproc {
-    /// `None` once it is cut.
-    far: Option<Arc<Pipe>>,
-    /// The far pipe's socket, once there is one.
-    socket: Option<Arc<dyn FarSocket>>,
-    /// Takes no messages before there is a socket (`immediate`).
-    immediate: bool,
-    /// The far socket takes messages one by one rather than from the inbox.
-    intercepts: bool,
-}
-
-/// What a pipe asks of the socket at the far end, when that is in this process.
-pub(crate) trait FarSocket: Send + Sync {
-    /// The near socket subscribes or cancels. `far` is the far socket's pipe.
-    fn subscription(&self, far: &Arc<Pipe>, subscribe: bool, topic: &[u8]);
-
-    /// The near socket is gone.
-    fn gone(&self, far: &Arc<Pipe>);
-
-    /// Whether messages go to the inbox of `far`; else [`message`](Self::message) takes them.
-    fn receives(&self) -> bool;
-
-    fn message(&self, far: &Arc<Pipe>, message: Message);
-}
-
-#[derive(Default)]
-struct Wire {
-    queue: Writing,
-    /// Encoded commands: subscriptions. Not bounded by the mark, since a subscription is never dropped (S9); made anew
-    /// at each connection.
-    commands: Vec<u8>,
-    /// The version that the peer speaks: how a subscription is written.
-    version: Option<Version>,
-    /// Messages that the session has taken and not yet written.
-    taken: usize,
-    /// The stream, while a session is parked on it with nothing in hand.
-    idle: Option<Arc<Stream>>,
-    /// The session waits for something to be queued. One that waits for the kernel looks here afterwards anyway.
-    waiting: bool,
-    /// Takes messages only while there is a connection (`immediate`).
-    gate: Gate,
-    /// Whether the next message may be written by its sender. See [`Outbox::try_push`].
-    direct: bool,
-}
-
-/// Whether an outbox waits for its connection before it takes messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Gate {
-    /// It does not (A3: the queue exists from `connect` on).
-    #[default]
-    None,
-    /// It does, and there is none.
-    Shut,
-    /// It does, and there is one.
-    Open,
+    Inproc(Crossing),
 }
 
 /// How long a pipe goes on.
@@ -164,11 +110,11 @@ impl Outbox {
             messages: 0,
             octets: 0,
         };
-        let inproc = Inproc {
+        let crossing = Crossing {
             immediate,
-            ..Inproc::default()
+            ..Crossing::default()
         };
-        Self::new(Link::Inproc(inproc), no_marks, false, writable)
+        Self::new(Link::Inproc(crossing), no_marks, false, writable)
     }
 
     fn new(link: Link, marks: Marks, conflate: bool, writable: Option<Arc<ReadyList>>) -> Self {
@@ -244,8 +190,7 @@ impl Outbox {
         let wakeup = match &mut state.link {
             Link::Wire(wire) => {
                 if state.conflate {
-                    state.dropped.conflated += wire.queue.messages() as u64;
-                    wire.queue.clear();
+                    state.dropped.conflated += wire.clear() as u64;
                 }
                 wire.queue.push(message);
                 // What a later message may replace must not be half written.
@@ -256,16 +201,9 @@ impl Outbox {
                     None
                 }
             }
-            Link::Inproc(Inproc { far: None, .. }) => return Push::Closed,
-            Link::Inproc(Inproc {
-                far: Some(far),
-                socket,
-                intercepts,
-                ..
-            }) => {
-                match socket {
-                    Some(socket) if *intercepts => socket.message(far, message.clone()),
-                    _ => far.inbox.push(far, message.clone()),
+            Link::Inproc(crossing) => {
+                if !crossing.push(message) {
+                    return Push::Closed;
                 }
                 None
             }
@@ -334,23 +272,20 @@ impl Outbox {
                     session.wake();
                 }
             }
-            Link::Inproc(Inproc {
-                far: Some(far),
-                socket: Some(socket),
-                ..
-            }) => {
-                let (far, socket) = (far.clone(), socket.clone());
+            Link::Inproc(crossing) => {
+                let joined = crossing.far.clone().zip(crossing.socket.clone());
                 drop(state);
-                socket.subscription(&far, subscribe, topic);
+                if let Some((far, socket)) = joined {
+                    socket.subscription(&far, subscribe, topic);
+                }
             }
-            Link::Inproc(_) => {}
         }
     }
 
     /// The far pipe, if it is in this process.
     pub fn far(&self) -> Option<Arc<Pipe>> {
         match &lock(&self.state).link {
-            Link::Inproc(inproc) => inproc.far.clone(),
+            Link::Inproc(crossing) => crossing.far.clone(),
             Link::Wire(_) => None,
         }
     }
@@ -358,24 +293,24 @@ impl Outbox {
     /// Joins the outbox of `near` to the inbox of `far`.
     pub fn cross(&self, near: &Arc<Pipe>, far: &Arc<Pipe>) {
         far.inbox.fed_by(near);
-        if let Link::Inproc(inproc) = &mut lock(&self.state).link {
-            inproc.far = Some(far.clone());
+        if let Link::Inproc(crossing) = &mut lock(&self.state).link {
+            crossing.far = Some(far.clone());
         }
     }
 
     /// The far pipe has a socket now.
     pub fn join(&self, far_socket: Arc<dyn FarSocket>) {
-        if let Link::Inproc(inproc) = &mut lock(&self.state).link {
-            inproc.intercepts = !far_socket.receives();
-            inproc.socket = Some(far_socket);
+        if let Link::Inproc(crossing) = &mut lock(&self.state).link {
+            crossing.intercepts = !far_socket.receives();
+            crossing.socket = Some(far_socket);
         }
     }
 
     /// The far socket refused: another one may come.
     pub fn unjoin(&self) {
-        if let Link::Inproc(inproc) = &mut lock(&self.state).link {
-            inproc.socket = None;
-            inproc.intercepts = false;
+        if let Link::Inproc(crossing) = &mut lock(&self.state).link {
+            crossing.socket = None;
+            crossing.intercepts = false;
         }
     }
 
@@ -564,10 +499,10 @@ impl Outbox {
     /// Cuts an in-process pair: the far socket, if it was found, learns that this one is gone. Returns the far pipe.
     pub fn cut(&self) -> Option<Arc<Pipe>> {
         let mut state = lock(&self.state);
-        let Link::Inproc(inproc) = &mut state.link else {
+        let Link::Inproc(crossing) = &mut state.link else {
             return None;
         };
-        let (far, socket) = (inproc.far.take()?, inproc.socket.take());
+        let (far, socket) = (crossing.far.take()?, crossing.socket.take());
         state.lost = true;
         drop(state);
         far.outbox.cut_silently();
@@ -580,8 +515,8 @@ impl Outbox {
     fn cut_silently(&self) {
         let mut state = lock(&self.state);
         state.lost = true;
-        if let Link::Inproc(inproc) = &mut state.link {
-            *inproc = Inproc::default();
+        if let Link::Inproc(crossing) = &mut state.link {
+            *crossing = Crossing::default();
         }
     }
 
@@ -590,18 +525,8 @@ impl Outbox {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         let messages = match &mut state.link {
-            Link::Wire(wire) => {
-                let messages = wire.queue.messages();
-                wire.queue.clear();
-                messages
-            }
-            // Nobody but this side knows of the far pipe yet.
-            Link::Inproc(Inproc {
-                far: Some(far),
-                socket: None,
-                ..
-            }) => far.inbox.discard(|dropped| &mut dropped.unread),
-            Link::Inproc(_) => 0,
+            Link::Wire(wire) => wire.clear(),
+            Link::Inproc(crossing) => crossing.discard(),
         };
         *cause(&mut state.dropped) += messages as u64;
         state.left += messages;
@@ -634,12 +559,7 @@ impl State {
     fn waiting(&self) -> usize {
         match &self.link {
             Link::Wire(wire) => wire.queue.messages() + wire.taken,
-            Link::Inproc(Inproc {
-                far: Some(far),
-                socket: None,
-                ..
-            }) => far.inbox.queued(),
-            Link::Inproc(_) => 0,
+            Link::Inproc(crossing) => crossing.waiting(),
         }
     }
 
@@ -651,40 +571,8 @@ impl State {
             Link::Wire(wire) if wire.gate == Gate::Shut => 0,
             Link::Wire(_) if self.conflate => usize::MAX,
             Link::Wire(wire) => self.marks.room(wire.queue.messages(), wire.queue.size()),
-            Link::Inproc(inproc) if inproc.immediate && inproc.socket.is_none() => 0,
-            Link::Inproc(inproc) => inproc.far.as_ref().map_or(0, |far| far.inbox.room()),
+            Link::Inproc(crossing) => crossing.room(),
         };
         room.saturating_sub(self.reserved).max(own.min(room))
     }
 }
-
-impl Wire {
-    /// After a message was queued: writes the queue from the sender's task if the connection is idle and either the
-    /// message is a lone one, or the queue is `full` or long. `false` if that is left to the session.
-    #[inline]
-    fn write_here(&mut self, full: bool) -> bool {
-        let lone = self.direct && self.queue.messages() == 1;
-        if !lone && !full && self.queue.size() < LONG {
-            return false;
-        }
-        let Some(stream) = self.idle.as_ref().filter(|_| self.commands.is_empty()) else {
-            return false;
-        };
-        self.direct = false;
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let filled = self.queue.slices(&mut slices);
-        if let Ok(n) = stream.try_write(&slices[..filled]) {
-            self.queue.advance(n);
-        }
-        if !self.queue.is_empty() {
-            // The kernel takes no more: the session waits until it does.
-            self.idle = None;
-        }
-        self.queue.is_empty()
-    }
-}
-
-/// A queue of so many octets is written by its sender rather than left to grow.
-const LONG: usize = 256 << 10;
-/// The most pieces of one write from a sender's task.
-const SLICES: usize = 16;
