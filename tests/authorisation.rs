@@ -263,6 +263,49 @@ async fn messages_of_whoever_may_not_send_are_dropped_counted_and_told_of_once()
     .await;
 }
 
+#[cfg(feature = "curve")]
+#[tokio::test]
+async fn what_is_encrypted_is_dropped_and_what_comes_behind_it_is_in_place() {
+    use jackstay::security::{AnyClient, KeyPair};
+
+    /// Nobody sends, and all may subscribe below `weather.`
+    struct Silent;
+    impl Permissions for Silent {
+        fn may_send(&self, _who: &Principal) -> bool {
+            false
+        }
+
+        fn may_subscribe(&self, _who: &Principal, prefix: &[u8]) -> bool {
+            prefix.starts_with(b"weather.")
+        }
+    }
+    whole(async {
+        let keys = KeyPair::generate().unwrap();
+        let public = *keys.public_key();
+        let client = || Security::curve_client(public, KeyPair::generate().unwrap());
+        let security = Security::curve_server(keys, AnyClient.restricted(Silent));
+        let pull = PullSocket::builder().security(security.clone()).build();
+        let push = PushSocket::builder().security(client()).build();
+        join(&pull, &push, Transport::Tcp).await;
+        for n in 0..100 {
+            push.send(n.to_string()).await.unwrap();
+        }
+        push.send(("a", vec![0; 1 << 20])).await.unwrap();
+        push.send("last").await.unwrap();
+        eventually(|| pull.stats().dropped.forbidden == 102).await;
+        assert_eq!(pull.stats().queued_in, 0);
+
+        let publisher = PubSocket::builder().security(security).build();
+        let subscriber = SubSocket::builder().security(client()).build();
+        join(&publisher, &subscriber, Transport::Tcp).await;
+        subscriber.subscribe("news").unwrap();
+        subscriber.subscribe("weather.").unwrap();
+        within(publisher.wait_for_subscribers(1)).await.unwrap();
+        assert_eq!(publisher.stats().dropped.forbidden, 1);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn whoever_may_not_send_may_still_subscribe_and_receive() {
     whole(async {

@@ -191,7 +191,7 @@ impl Core {
         }
     }
 
-    /// Whether a newcomer may be here under the identity that it announces. `Err` if not.
+    /// Whether a newcomer may be here, and under the identity that it announces. `Err` if not, with what to change.
     fn authorise(&self, principal: &Principal, announced: &Identity) -> Result<(), &'static str> {
         if !announced.is_empty() && !principal.may_use_identity(announced) {
             return Err(
