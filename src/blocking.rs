@@ -40,6 +40,7 @@ use crate::error::{
 };
 use crate::identity::Identity;
 use crate::message::Message;
+use crate::monitor::PeerInfo;
 use crate::pattern::{
     CanPublish, CanReceive, CanSend, Dealer, Pair, Pattern, Pub, Pull, Push, Rep, Req, Router, Sub,
     XPub, XSub,
@@ -252,6 +253,14 @@ impl Socket<Router> {
     /// As there.
     pub fn recv_from(&self) -> Result<(Identity, Message), RecvError> {
         wait(self.0.try_recv_from(), || self.0.recv_from())
+    }
+
+    /// See [`Socket::recv_with_peer`](crate::Socket::recv_with_peer).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recv_with_peer(&self) -> Result<(PeerInfo, Message), RecvError> {
+        wait(self.0.try_recv_with_peer(), || self.0.recv_with_peer())
     }
 
     /// The next message and whom it is from, if one comes within `limit`.

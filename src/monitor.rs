@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::broadcast;
 
@@ -59,6 +60,9 @@ pub enum EventKind {
     HandshakeFailed(HandshakeError),
     /// This socket has no place for the peer, and told it why.
     Refused(&'static str),
+    /// The peer did what its principal may not do. It had no effect, and the connection stays. Told once for each
+    /// connection and kind of deed; [`Drops::forbidden`](crate::Drops::forbidden) counts them all.
+    Forbidden(Forbidden),
     /// The connection is gone.
     Disconnected(DisconnectCause),
     /// The socket no longer accepts connections at this endpoint.
@@ -66,6 +70,45 @@ pub enum EventKind {
     /// The socket does not try this endpoint any more. What is queued for it is dropped and counted.
     GaveUp,
 }
+
+/// What a principal may not do by its [`Permissions`](crate::security::Permissions).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Forbidden {
+    /// To subscribe to a prefix that begins with these octets, of which there are at most 255.
+    Subscription(Bytes),
+    /// To send a message.
+    Message,
+}
+
+impl Forbidden {
+    pub(crate) fn subscription(prefix: &[u8]) -> Self {
+        // Monitors keep events: a peer is not to fill them with topics.
+        let shown = prefix.get(..SHOWN_PREFIX).unwrap_or(prefix);
+        Self::Subscription(Bytes::copy_from_slice(shown))
+    }
+}
+
+/// What happened, and what to change if it should not.
+impl fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Subscription(prefix) => write!(
+                f,
+                "ignored a subscription to \"{}\", which the permissions of this user do not allow: allow that prefix, or \
+                 let the peer subscribe to less",
+                prefix.escape_ascii()
+            ),
+            Self::Message => f.write_str(
+                "dropped a message of a user whose permissions do not allow it to send: allow that, or let the peer send \
+                 nothing",
+            ),
+        }
+    }
+}
+
+/// As much of a prefix is told as an identity may have octets.
+const SHOWN_PREFIX: usize = 255;
 
 /// Why a connection ended.
 #[derive(Debug, Clone, Error)]
@@ -149,6 +192,7 @@ impl fmt::Display for Event {
             EventKind::HandshakeSucceeded => f.write_str("handshake done"),
             EventKind::HandshakeFailed(error) => write!(f, "handshake failed: {error}"),
             EventKind::Refused(reason) => write!(f, "refused the peer: {reason}"),
+            EventKind::Forbidden(what) => write!(f, "{what}"),
             EventKind::Disconnected(cause) => write!(f, "disconnected: {cause}"),
             EventKind::Closed => f.write_str("closed"),
             EventKind::GaveUp => f.write_str("gave up"),
@@ -207,6 +251,7 @@ impl Reporter {
             | EventKind::AcceptFailed(_)
             | EventKind::HandshakeFailed(_)
             | EventKind::Refused(_)
+            | EventKind::Forbidden(_)
             | EventKind::GaveUp
             | EventKind::Disconnected(DisconnectCause::Protocol(_)) => {
                 tracing::warn!(target: "jackstay", "{event}");
@@ -242,6 +287,8 @@ pub(crate) struct PeerFacts {
     pub properties: Metadata,
     pub version: Version,
     pub principal: Option<Principal>,
+    /// The principal may not send.
+    pub muted: bool,
     pub accepted: bool,
 }
 

@@ -46,6 +46,9 @@ pub struct Drops {
     pub malformed: u64,
     /// Received, but nobody asked for it: a reply to an abandoned request, or a message to a type that only sends.
     pub unexpected: u64,
+    /// Received, but its principal may not send, or may not subscribe to this: see
+    /// [`Permissions`](crate::security::Permissions). A subscription that is refused counts here as a message does.
+    pub forbidden: u64,
     /// Received, but no subscription of this socket matches.
     pub unmatched: u64,
     /// Received, and not yet read when the socket or the request was given up.
@@ -64,6 +67,7 @@ impl Drops {
             + self.withdrawn
             + self.malformed
             + self.unexpected
+            + self.forbidden
             + self.unmatched
             + self.unread
     }
@@ -79,6 +83,7 @@ impl AddAssign for Drops {
         self.withdrawn += other.withdrawn;
         self.malformed += other.malformed;
         self.unexpected += other.unexpected;
+        self.forbidden += other.forbidden;
         self.unmatched += other.unmatched;
         self.unread += other.unread;
     }

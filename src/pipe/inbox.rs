@@ -154,6 +154,18 @@ impl Inbox {
         }
     }
 
+    /// Counts messages that came from a principal who may not send, and were not queued.
+    pub fn forbid(&self, load: Load) {
+        let mut state = lock(&self.state);
+        state.count(load);
+        state.dropped.forbidden += load.messages as u64;
+    }
+
+    /// Counts a subscription that its principal may not have.
+    pub fn forbid_subscription(&self) {
+        lock(&self.state).dropped.forbidden += 1;
+    }
+
     /// How many messages may be appended, once it is not none.
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<usize> {
         let mut state = lock(&self.state);
@@ -303,12 +315,17 @@ impl State {
     #[inline]
     fn push(&mut self, arrival: Arrival, load: Load) {
         self.queued += load;
-        self.messages += load.messages as u64;
-        self.received_octets += load.octets as u64;
+        self.count(load);
         self.queue.push_back(arrival);
         if self.conflate {
             self.conflate_queue();
         }
+    }
+
+    #[inline]
+    fn count(&mut self, arrived: Load) {
+        self.messages += arrived.messages as u64;
+        self.received_octets += arrived.octets as u64;
     }
 
     /// Forgets all but the last message.

@@ -60,6 +60,14 @@ pub(crate) struct Pipe {
 struct Peer {
     info: Option<PeerInfo>,
     connected: bool,
+    told: Told,
+}
+
+/// Which deeds the monitor has been told of that the principal of this connection may not do.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub subscription: bool,
+    pub message: bool,
 }
 
 /// How the queues of a socket's pipes are bounded and whom they tell.
@@ -139,12 +147,20 @@ impl Pipe {
     pub fn set_connected(&self, info: PeerInfo) -> bool {
         let mut peer = lock(&self.peer);
         peer.info = Some(info);
+        peer.told = Told::default();
         !std::mem::replace(&mut peer.connected, true)
     }
 
     /// The connection is lost. `false` if there was none.
     pub fn set_disconnected(&self) -> bool {
         std::mem::take(&mut lock(&self.peer).connected)
+    }
+
+    /// Who did what is forbidden, if it is the first `deed` of its kind on this connection.
+    pub fn first(&self, deed: impl FnOnce(&mut Told) -> &mut bool) -> Option<PeerInfo> {
+        let mut peer = lock(&self.peer);
+        let told = std::mem::replace(deed(&mut peer.told), true);
+        peer.info.clone().filter(|_| !told)
     }
 
     /// Ends the pipe, but not its endpoint: the dialer goes on with a fresh pipe, in which nothing of this one shows.

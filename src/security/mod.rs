@@ -59,6 +59,27 @@
 //! # }
 //! ```
 //!
+//! # What a principal may do
+//!
+//! A socket asks the [`Permissions`] of a principal, and puts the answers into effect:
+//!
+//! | asked | when | if not |
+//! | --- | --- | --- |
+//! | [`may_use_identity`](Permissions::may_use_identity) | the handshake is done and the peer announces an identity | the peer is refused |
+//! | [`may_send`](Permissions::may_send) | the handshake is done, once for the connection | its messages are dropped |
+//! | [`may_subscribe`](Permissions::may_subscribe) | the peer subscribes | the subscription has no effect; an XPUB does not hear of it |
+//!
+//! Who is refused is told why, and is [`EventKind::Refused`](crate::EventKind::Refused) to the monitor. Else the
+//! connection stays: what was dropped is counted in [`Drops::forbidden`](crate::Drops::forbidden), and the monitor is told
+//! of the first by [`EventKind::Forbidden`](crate::EventKind::Forbidden).
+//!
+//! A publisher with [`invert_matching`](crate::Builder::invert_matching) sends what a peer did *not* ask for. It refuses
+//! those that may not subscribe to everything.
+//!
+//! The application can ask for itself who is at the far end: [`PeerInfo::principal`](crate::PeerInfo::principal), with
+//! each message by [`recv_with_peer`](crate::Socket::recv_with_peer) of a ROUTER and by
+//! [`Request::peer`](crate::Request::peer), and by [`peers`](crate::Socket::peers) elsewhere.
+//!
 //! # Keys
 //!
 //! With the feature `curve`, a `SecretKey` is made from the randomness of the system, printed by nothing, and overwritten

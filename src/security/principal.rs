@@ -179,7 +179,8 @@ impl fmt::Debug for Principal {
 
 /// What a [`Principal`] may do on a socket. What an implementation does not speak of is allowed.
 ///
-/// It is asked at each subscription and identity, so it should answer from memory.
+/// It is asked within the task of the connection, which waits for it: it should answer from memory. When it is asked and
+/// what follows is told in the [module's guide](super#what-a-principal-may-do).
 ///
 /// ```
 /// use jackstay::Identity;
@@ -199,19 +200,20 @@ impl fmt::Debug for Principal {
 /// }
 /// ```
 pub trait Permissions: Send + Sync + 'static {
-    /// Whether `who` may subscribe to all topics that begin with `prefix`; the empty prefix is every topic.
+    /// Whether `who` may subscribe to all topics that begin with `prefix`; the empty prefix is every topic. Asked about
+    /// the whole prefix of each subscription: one that reaches beyond what is allowed has no effect at all.
     fn may_subscribe(&self, who: &Principal, prefix: &[u8]) -> bool {
         let _ = (who, prefix);
         true
     }
 
-    /// Whether `who` may be known under `identity`.
+    /// Whether `who` may be known under `identity`. Not asked about a peer that announces none.
     fn may_use_identity(&self, who: &Principal, identity: &Identity) -> bool {
         let _ = (who, identity);
         true
     }
 
-    /// Whether `who` may send messages to the socket. Subscriptions are no messages.
+    /// Whether `who` may send messages to the socket. Subscriptions are no messages. Asked once for each connection.
     fn may_send(&self, who: &Principal) -> bool {
         let _ = who;
         true

@@ -31,7 +31,7 @@ use crate::message::Message;
 use crate::monitor::{DisconnectCause, Event};
 use crate::options::Options;
 use crate::pattern::SocketType;
-use crate::pipe::{Pipe, PipeConfig};
+use crate::pipe::{Load, Pipe, PipeConfig};
 
 /// What a session asks of the socket that it serves.
 pub(crate) trait Owner: Send + Sync + 'static {
@@ -70,6 +70,9 @@ pub(crate) trait Owner: Send + Sync + 'static {
         subscribe: bool,
         topic: &[u8],
     ) -> Result<(), DisconnectCause>;
+
+    /// Messages came from a principal who may not send. They are dropped.
+    fn forbidden(&self, pipe: &Arc<Pipe>, messages: Load);
 
     /// A message to a socket that does not simply receive ([`Row::receives`](crate::pattern::Row)).
     fn intercept(&self, pipe: &Arc<Pipe>, message: Message) -> Result<(), DisconnectCause>;

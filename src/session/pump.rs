@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Owner;
@@ -29,8 +29,7 @@ pub(super) struct Pump<'a> {
     engine: Engine,
     /// Octets that are read and not yet taken in.
     read: BytesMut,
-    /// Messages go to the socket one by one, not to the inbox: a publisher's subscriptions.
-    intercept: bool,
+    way: Way,
     /// The inbox is full, so that nothing is read and the peer's silence means nothing.
     paused: bool,
     writing: Writing,
@@ -38,6 +37,16 @@ pub(super) struct Pump<'a> {
     sealing: Option<Sealing>,
     flush: bool,
     timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Where messages go that arrive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Inbox,
+    /// To the socket, one by one: a publisher's subscriptions.
+    Socket,
+    /// Nowhere: the peer's principal may not send.
+    Nowhere,
 }
 
 /// Why the pump stopped.
@@ -73,7 +82,7 @@ impl<'a> Pump<'a> {
             stream,
             engine,
             read,
-            intercept: !owner.socket_type().row().receives,
+            way: Way::of(owner, pipe),
             paused: false,
             writing: Writing::default(),
             sealing,
@@ -160,12 +169,12 @@ impl<'a> Pump<'a> {
         now: std::time::Instant,
     ) -> Poll<Result<(), DisconnectCause>> {
         loop {
-            let most = if self.intercept {
-                usize::MAX
-            } else {
+            let most = if self.way == Way::Inbox {
                 let room = self.pipe.inbox.poll_room(cx);
                 self.paused = room.is_pending();
                 ready!(room)
+            } else {
+                usize::MAX
             };
             match self.engine.receive(&mut self.read, now, most)? {
                 Some(Inbound::Run(extent)) => self.take_in_run(extent)?,
@@ -180,36 +189,46 @@ impl<'a> Pump<'a> {
             }
         }
     }
+
     fn take_in_run(&mut self, extent: Extent) -> Result<(), DisconnectCause> {
-        if extent.messages == 1 {
+        let Extent {
+            len,
+            messages,
+            size,
+        } = extent;
+        let load = Load {
+            messages,
+            octets: size,
+        };
+        if self.way == Way::Nowhere {
+            self.engine.front(&mut self.read).advance(len);
+            self.owner.forbidden(self.pipe, load);
+            return Ok(());
+        }
+        if messages == 1 {
             let message = Run::take_one(self.engine.front(&mut self.read), extent);
             return message.map_or(Ok(()), |message| self.take_in(message));
         }
         let front = self.engine.front(&mut self.read);
         let mut run = Run::cut(front, extent, buffers::take);
-        if self.intercept {
+        if self.way == Way::Inbox {
+            self.pipe.inbox.append(self.pipe, Arrival::Run(run), load);
+        } else {
             while let Some(message) = run.next() {
                 self.owner.intercept(self.pipe, message)?;
             }
             buffers::give_back(run.into_octets());
-        } else {
-            let Extent { messages, size, .. } = extent;
-            let load = Load {
-                messages,
-                octets: size,
-            };
-            self.pipe.inbox.append(self.pipe, Arrival::Run(run), load);
         }
         Ok(())
     }
 
     fn take_in(&mut self, message: Message) -> Result<(), DisconnectCause> {
-        if self.intercept {
-            self.owner.intercept(self.pipe, message)
-        } else {
-            self.pipe.inbox.push(self.pipe, message);
-            Ok(())
+        match self.way {
+            Way::Inbox => self.pipe.inbox.push(self.pipe, message),
+            Way::Socket => self.owner.intercept(self.pipe, message)?,
+            Way::Nowhere => self.owner.forbidden(self.pipe, Load::one(message.size())),
         }
+        Ok(())
     }
 
     /// Writes what there is. `Ready(Write)` if that should be done again.
@@ -292,6 +311,18 @@ impl<'a> Pump<'a> {
             if !self.engine.output().is_empty() {
                 return Poll::Ready(Ok(()));
             }
+        }
+    }
+}
+
+impl Way {
+    fn of(owner: &dyn Owner, pipe: &Pipe) -> Self {
+        if !owner.socket_type().row().receives {
+            Self::Socket
+        } else if pipe.peer().is_some_and(|peer| peer.0.muted) {
+            Self::Nowhere
+        } else {
+            Self::Inbox
         }
     }
 }

@@ -99,7 +99,11 @@ impl Session {
         let pipe = match owner.admit(pipe, newcomer) {
             Ok(pipe) => pipe,
             Err(reason) => {
-                report(EventKind::Refused(reason));
+                owner.report(
+                    Event::new(endpoint, EventKind::Refused(reason))
+                        .address(address)
+                        .principal(principal),
+                );
                 let mut error = last_word(reason, sealing.as_mut());
                 let _ = timeout(GOOD_BYE, write_all(&stream, &mut error)).await;
                 return Err(NotServed::Refused);

@@ -10,11 +10,12 @@ use crate::endpoint::{Address, Endpoint};
 use crate::error::{ClosedError, Undelivered};
 use crate::identity::Identity;
 use crate::message::Message;
-use crate::monitor::{DisconnectCause, Event, EventKind, PeerFacts, PeerInfo, Reporter};
+use crate::monitor::{DisconnectCause, Event, EventKind, Forbidden, PeerFacts, PeerInfo, Reporter};
 use crate::options::{DuplicateIdentity, Options, Subscriptions, Verbosity};
 use crate::pattern::{Outbound, Row, SocketType, parse_subscription, subscription_message};
-use crate::pipe::{Life, PeerId, Pipe, PipeConfig, ReadyList, Wake, lock};
+use crate::pipe::{Life, Load, PeerId, Pipe, PipeConfig, ReadyList, Told, Wake, lock};
 use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicIndex, TopicSet};
+use crate::security::Principal;
 use crate::session::{Accepting, Dialing, Newcomer, Owner, Tasks};
 use crate::stats::{Drops, Stats};
 
@@ -190,6 +191,37 @@ impl Core {
         }
     }
 
+    /// Whether a newcomer may be here, and under the identity that it announces. `Err` if not, with what to change.
+    fn authorise(&self, principal: &Principal, announced: &Identity) -> Result<(), &'static str> {
+        if !announced.is_empty() && !principal.may_use_identity(announced) {
+            return Err(
+                "this user may not use the identity that it announces: announce another or none, or allow this one",
+            );
+        }
+        // What it did not ask for is sent to it.
+        let unasked = self.row.outbound == Outbound::Subscribers && self.options.invert_matching;
+        if unasked && !principal.may_subscribe(b"") {
+            return Err(
+                "an inverted publisher is only for users that may subscribe to everything: allow the empty prefix",
+            );
+        }
+        Ok(())
+    }
+
+    /// Tells of a deed that the principal of `pipe` may not do, the first of its kind on this connection.
+    fn tell_forbidden(
+        &self,
+        pipe: &Pipe,
+        deed: impl FnOnce(&mut Told) -> &mut bool,
+        what: impl FnOnce() -> Forbidden,
+    ) {
+        if let Some(peer) = pipe.first(deed) {
+            let event = Event::new(peer.endpoint(), EventKind::Forbidden(what()));
+            let event = event.address(*peer.address()).peer(pipe.id);
+            self.report(event.principal(peer.principal().cloned()));
+        }
+    }
+
     /// The identity of a newcomer to a ROUTER, and its entry in the table. `Err` if it is taken (R11).
     fn register(&self, pipe: &Arc<Pipe>, announced: &Identity) -> Result<Identity, &'static str> {
         if self.socket_type != SocketType::Router {
@@ -354,6 +386,15 @@ impl Owner for Core {
         if self.is_closed() && newcomer.accepted {
             return Err("the socket is closed");
         }
+        let metadata = newcomer.metadata;
+        let principal = newcomer.principal;
+        // Before a lock is taken: permissions are the application's code.
+        if let Some(principal) = &principal {
+            self.authorise(principal, &metadata.identity)?;
+        }
+        let muted = principal
+            .as_ref()
+            .is_some_and(|principal| !principal.may_send());
         let pipe = pipe
             .cloned()
             .unwrap_or_else(|| Pipe::wire(&self.pipes, false));
@@ -367,7 +408,6 @@ impl Owner for Core {
             state.pipes.insert(pipe.id, pipe.clone());
             known
         };
-        let metadata = newcomer.metadata;
         let identity = self.register(&pipe, &metadata.identity).inspect_err(|_| {
             if !known {
                 lock(&self.state).pipes.remove(&pipe.id);
@@ -381,7 +421,8 @@ impl Owner for Core {
             identity,
             properties: metadata.properties,
             version: metadata.version,
-            principal: newcomer.principal,
+            principal,
+            muted,
             accepted: newcomer.accepted,
         }));
         pipe.outbox.connected(&pipe, metadata.version);
@@ -544,11 +585,26 @@ impl Owner for Core {
         subscribe: bool,
         topic: &[u8],
     ) -> Result<(), DisconnectCause> {
+        let allowed = |peer: &PeerInfo| {
+            peer.principal()
+                .is_none_or(|principal| principal.may_subscribe(topic))
+        };
+        if subscribe && !pipe.peer().as_ref().is_none_or(allowed) {
+            pipe.inbox.forbid_subscription();
+            let what = || Forbidden::subscription(topic);
+            self.tell_forbidden(pipe, |told| &mut told.subscription, what);
+            return Ok(());
+        }
         if self.options.subscriptions == Subscriptions::Automatic {
             self.apply_subscription(pipe, subscribe, topic)
         } else {
             self.ask_user(pipe, subscribe, topic)
         }
+    }
+
+    fn forbidden(&self, pipe: &Arc<Pipe>, messages: Load) {
+        pipe.inbox.forbid(messages);
+        self.tell_forbidden(pipe, |told| &mut told.message, || Forbidden::Message);
     }
 
     fn intercept(&self, pipe: &Arc<Pipe>, message: Message) -> Result<(), DisconnectCause> {
@@ -557,15 +613,19 @@ impl Owner for Core {
             if let Some((subscribe, topic)) = parse_subscription(&message) {
                 return self.subscription(pipe, subscribe, topic);
             }
-            // S5
-            if self.socket_type == SocketType::XPub {
-                if pipe.inbox.room() > 0 {
-                    pipe.inbox.push(pipe, message);
-                } else {
-                    lock(&self.inbound).dropped.unread += 1;
-                }
-                return Ok(());
+        }
+        if pipe.peer().is_some_and(|peer| peer.0.muted) {
+            self.forbidden(pipe, Load::one(message.size()));
+            return Ok(());
+        }
+        // S5
+        if self.socket_type == SocketType::XPub {
+            if pipe.inbox.room() > 0 {
+                pipe.inbox.push(pipe, message);
+            } else {
+                lock(&self.inbound).dropped.unread += 1;
             }
+            return Ok(());
         }
         lock(&self.inbound).dropped.unexpected += 1;
         Ok(())

@@ -9,6 +9,7 @@ use super::core::{Core, Policy};
 use crate::error::{RecvError, SendToError, TryRecvError};
 use crate::identity::Identity;
 use crate::message::Message;
+use crate::monitor::PeerInfo;
 use crate::options::Unroutable;
 use crate::pattern::Router;
 use crate::pipe::{Pipe, Push, lock};
@@ -77,10 +78,40 @@ impl Socket<Router> {
     pub fn try_recv_from(&self) -> Result<(Identity, Message), TryRecvError> {
         self.core.try_recv_with(with_identity)
     }
+
+    /// The next message and what is known of the peer that sent it, such as its principal, from each peer that has one in
+    /// turn.
+    ///
+    /// It is the peer of the connection that the message came through, also if that is gone and somebody else has its
+    /// identity now. Only of a peer that was reached by [`connect_as`](Self::connect_as), who keeps its queues when the
+    /// connection is lost, it is the one that is there now.
+    ///
+    /// # Cancel safety
+    /// Dropped before it completes, no message is lost.
+    ///
+    /// # Errors
+    /// [`RecvError`] if the socket is closed.
+    #[doc(alias = "zmq_msg_gets")]
+    pub async fn recv_with_peer(&self) -> Result<(PeerInfo, Message), RecvError> {
+        self.core.recv_with(with_peer).await
+    }
+
+    /// The next message and what is known of the peer that sent it, if one is waiting. See
+    /// [`recv_with_peer`](Self::recv_with_peer).
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`] if none is waiting, [`TryRecvError::Closed`] if the socket is closed.
+    pub fn try_recv_with_peer(&self) -> Result<(PeerInfo, Message), TryRecvError> {
+        self.core.try_recv_with(with_peer)
+    }
 }
 
 pub(super) fn with_identity(pipe: &Arc<Pipe>, message: Message) -> Option<(Identity, Message)> {
     Some((pipe.peer()?.identity().clone(), message))
+}
+
+fn with_peer(pipe: &Arc<Pipe>, message: Message) -> Option<(PeerInfo, Message)> {
+    Some((pipe.peer()?, message))
 }
 
 impl Core {
