@@ -3,6 +3,7 @@
 mod crossing;
 mod wire;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -29,6 +30,11 @@ use crate::zmtp::{Version, put_subscription};
 /// libzmq's encoder and the kernel's own buffers do not; it is never more than one queue full.
 pub(crate) struct Outbox {
     state: Mutex<State>,
+    /// The session waits for something to be queued, and nothing has happened since. Changed under the lock; read without
+    /// it by a session that was woken for another reason, while a sender may hold the lock over a write.
+    parked: AtomicBool,
+    /// Whether the next message may be written by its sender. See [`try_push`](Self::try_push).
+    direct: AtomicBool,
 }
 
 struct State {
@@ -95,8 +101,6 @@ impl Outbox {
     /// With `immediate`, messages are taken only while there is a connection.
     pub fn wire(marks: Marks, conflate: bool, immediate: bool, writable: Arc<ReadyList>) -> Self {
         let wire = Wire {
-            // What is replaced by a later message must not be half written.
-            direct: !conflate,
             gate: if immediate { Gate::Shut } else { Gate::None },
             ..Wire::default()
         };
@@ -134,6 +138,8 @@ impl Outbox {
                 octets: 0,
                 dropped: Drops::default(),
             }),
+            parked: AtomicBool::new(false),
+            direct: AtomicBool::new(true),
         }
     }
 
@@ -194,9 +200,9 @@ impl Outbox {
                 }
                 wire.queue.push(message);
                 // What a later message may replace must not be half written.
-                let written = !state.conflate && wire.write_here(room == 1);
-                if !written && std::mem::take(&mut wire.waiting) {
-                    state.session.take()
+                let written = !state.conflate && wire.write_here(&self.direct, room == 1);
+                if !written && self.parked.load(Ordering::Relaxed) {
+                    self.unpark(&mut state.session)
                 } else {
                     None
                 }
@@ -266,7 +272,7 @@ impl Outbox {
                 let Some(version) = wire.version else { return };
                 put_subscription(version, subscribe, topic, &mut wire.commands);
                 wire.idle = None;
-                let session = state.session.take();
+                let session = self.unpark(&mut state.session);
                 drop(state);
                 if let Some(session) = session {
                     session.wake();
@@ -366,11 +372,11 @@ impl Outbox {
             }
             state.session = Some(cx.waker().clone());
             wire.idle = idle.cloned();
-            wire.waiting = true;
+            self.parked.store(true, Ordering::Release);
             return Poll::Pending;
         }
         wire.idle = None;
-        wire.waiting = false;
+        self.parked.store(false, Ordering::Release);
         if !wire.queue.is_begun() && (!wire.commands.is_empty() || !replies.is_empty()) {
             into.push_framed(replies);
             replies.clear();
@@ -380,7 +386,7 @@ impl Outbox {
         }
         std::mem::swap(&mut wire.queue, into);
         wire.taken = into.messages();
-        wire.direct = wire.taken <= 1 && !state.conflate;
+        self.direct.store(wire.taken <= 1, Ordering::Relaxed);
         drop(guard);
         self.announce_room(pipe);
         Poll::Ready(Take::Write)
@@ -388,11 +394,19 @@ impl Outbox {
 
     /// Something came from the peer: the next message is likely an answer, and may be written by its sender.
     pub fn heard(&self) {
-        let mut guard = lock(&self.state);
-        let state = &mut *guard;
-        if let Link::Wire(wire) = &mut state.link {
-            wire.direct = !state.conflate;
-        }
+        self.direct.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nothing has changed for the session since it last found nothing to do. If something does from now on, the
+    /// session is woken.
+    pub fn is_parked(&self) -> bool {
+        self.parked.load(Ordering::Acquire)
+    }
+
+    /// Something is to be done: the waker that says so.
+    fn unpark(&self, session: &mut Option<Waker>) -> Option<Waker> {
+        self.parked.store(false, Ordering::Release);
+        session.take()
     }
 
     /// How long the pipe goes on; `cx` is woken when that changes.
@@ -427,7 +441,7 @@ impl Outbox {
         if let Link::Wire(wire) = &mut state.link {
             wire.idle = None;
         }
-        let session = state.session.take();
+        let session = self.unpark(&mut state.session);
         drop(state);
         if let Some(session) = session {
             session.wake();
@@ -451,7 +465,7 @@ impl Outbox {
             return;
         };
         wire.idle = None;
-        wire.waiting = false;
+        self.parked.store(false, Ordering::Release);
         wire.version = None;
         wire.taken = 0;
         wire.commands.clear();

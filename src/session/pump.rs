@@ -100,7 +100,10 @@ impl<'a> Pump<'a> {
     }
 
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let life = self.pipe.outbox.life(cx);
+        let life = match self.pipe.outbox.is_parked() {
+            true => Life::Open,
+            false => self.pipe.outbox.life(cx),
+        };
         if life == Life::Ended {
             return Poll::Ready(End::Ended);
         }
@@ -236,6 +239,9 @@ impl<'a> Pump<'a> {
         if self.writing.is_empty() {
             let commands = self.engine.output();
             let outbox = &self.pipe.outbox;
+            if commands.is_empty() && !self.flush && outbox.is_parked() {
+                return Poll::Pending;
+            }
             // Nobody but this task encrypts.
             let idle = self.sealing.is_none().then_some(self.stream);
             let Poll::Ready(take) =

@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::pipe::Writing;
 use crate::transport::Stream;
@@ -20,12 +21,8 @@ pub(super) struct Wire {
     pub(super) taken: usize,
     /// The stream, while a session is parked on it with nothing in hand.
     pub(super) idle: Option<Arc<Stream>>,
-    /// The session waits for something to be queued. One that waits for the kernel looks here afterwards anyway.
-    pub(super) waiting: bool,
     /// Takes messages only while there is a connection (`immediate`).
     pub(super) gate: Gate,
-    /// Whether the next message may be written by its sender. See [`Outbox::try_push`].
-    pub(super) direct: bool,
 }
 
 /// Whether an outbox waits for its connection before it takes messages.
@@ -51,15 +48,15 @@ impl Wire {
     /// After a message was queued: writes the queue from the sender's task if the connection is idle and either the
     /// message is a lone one, or the queue is `full` or long. `false` if that is left to the session.
     #[inline]
-    pub(super) fn write_here(&mut self, full: bool) -> bool {
-        let lone = self.direct && self.queue.messages() == 1;
+    pub(super) fn write_here(&mut self, direct: &AtomicBool, full: bool) -> bool {
+        let lone = self.queue.messages() == 1 && direct.load(Ordering::Relaxed);
         if !lone && !full && self.queue.size() < LONG {
             return false;
         }
         let Some(stream) = self.idle.as_ref().filter(|_| self.commands.is_empty()) else {
             return false;
         };
-        self.direct = false;
+        direct.store(false, Ordering::Relaxed);
         let mut slices = [IoSlice::new(&[]); SLICES];
         let filled = self.queue.slices(&mut slices);
         if let Ok(n) = stream.try_write(&slices[..filled]) {
