@@ -46,7 +46,7 @@ impl FairQueue {
     }
 
     /// The next message; [`source`](Self::source) tells whom it is from.
-    #[inline]
+    #[inline(always)]
     pub fn pop(&mut self) -> Option<Message> {
         if self.turn == 0 {
             self.turn = TURN;
@@ -105,7 +105,7 @@ impl FairQueue {
 }
 
 impl Lane {
-    #[inline]
+    #[inline(always)]
     fn pop(&mut self) -> Option<Message> {
         if !self.refill() {
             return None;

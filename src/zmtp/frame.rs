@@ -63,6 +63,15 @@ impl FrameHeader {
     }
 }
 
+/// The length of the body at the head of `octets` if that is the only frame of a message and has a short header.
+#[inline]
+pub(crate) fn short_single(octets: &[u8]) -> Option<usize> {
+    match octets {
+        [0, len, ..] => Some(usize::from(*len)),
+        _ => None,
+    }
+}
+
 /// Appends the header of a message's frame; `len` octets of body have to follow.
 #[inline]
 pub(crate) fn put_header(out: &mut impl BufMut, more: bool, len: usize) {
@@ -125,7 +134,7 @@ const LONG: u8 = 0b010;
 const COMMAND: u8 = 0b100;
 
 /// Flags and a length of one octet.
-const SHORT_HEADER: usize = 2;
+pub(crate) const SHORT_HEADER: usize = 2;
 /// Flags and a length of eight octets.
 const LONG_HEADER: usize = 9;
 

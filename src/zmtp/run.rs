@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::frame::{FrameHeader, FrameKind};
+use super::frame::{FrameHeader, FrameKind, SHORT_HEADER, short_single};
 use crate::message::Message;
 
 /// Whole messages one behind the other, in the octets that they arrived in.
@@ -74,7 +74,15 @@ impl Run {
     /// Makes a message of the next one.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<Message> {
-        let (message, len) = decode(self.octets.get(self.at..self.end)?)?;
+        let rest = self.octets.get(self.at..self.end)?;
+        // Most are a single short frame: to hand its length up beside the message would move the message once more.
+        if let Some(body_len) = short_single(rest) {
+            let message = Message::from_head_of(rest.get(SHORT_HEADER..)?, body_len);
+            self.at += SHORT_HEADER + body_len;
+            self.messages -= 1;
+            return message;
+        }
+        let (message, len) = decode(rest)?;
         self.at += len;
         self.messages -= 1;
         Some(message)
