@@ -40,6 +40,8 @@
 //! # }
 //! ```
 //!
+//! Who may connect, and whether what is said is encrypted, is up to [`security`].
+//!
 //! # What is told where
 //!
 //! A call fails only for reasons of the caller's own: a closed socket, a bad endpoint, no room. What peers do wrong

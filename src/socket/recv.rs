@@ -12,7 +12,7 @@ use crate::pattern::{CanReceive, Pattern, SocketType};
 use crate::pipe::{Pipe, lock};
 
 impl<P: Pattern> Socket<P> {
-    /// The next message, from each peer that has one in turn.
+    /// The next message, from each peer that has one in turn, up to eight in a row.
     ///
     /// # Cancel safety
     /// Dropped before it completes, no message is lost.

@@ -127,7 +127,7 @@ impl Drop for Asked<'_> {
 }
 
 impl Socket<Rep> {
-    /// The next request, from each peer that has one in turn.
+    /// The next request, from each peer that has one in turn, up to eight in a row.
     ///
     /// Several may be open at once, and each may be moved to a task of its own: a [`Request`] knows whom to reply to.
     ///

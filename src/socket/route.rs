@@ -60,7 +60,8 @@ impl Socket<Router> {
         self.core.route(peer, message.into())
     }
 
-    /// The next message and the identity of the peer that sent it, from each peer that has one in turn.
+    /// The next message and the identity of the peer that sent it, from each peer that has one in turn, up to eight in a
+    /// row.
     ///
     /// # Cancel safety
     /// Dropped before it completes, no message is lost.
