@@ -154,11 +154,11 @@ impl Inbox {
         }
     }
 
-    /// Counts messages that came from a principal who may not send, and were not queued.
-    pub fn forbid(&self, load: Load) {
+    /// Counts messages that came and are not queued, under `cause`.
+    pub fn refuse(&self, load: Load, cause: impl FnOnce(&mut Drops) -> &mut u64) {
         let mut state = lock(&self.state);
         state.count(load);
-        state.dropped.forbidden += load.messages as u64;
+        *cause(&mut state.dropped) += load.messages as u64;
     }
 
     /// Counts a subscription that its principal may not have.
