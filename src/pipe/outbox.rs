@@ -608,36 +608,53 @@ impl Queue {
         if self.life != Life::Open {
             return Push::Closed;
         }
-        let room = self.room(reserved);
+        let pushed = match &self.link {
+            Link::Wire(_) => self.push_to_wire(signals, message, reserved, woken),
+            Link::Inproc(crossing) => crossing.push(message, |room| self.usable(room, reserved)),
+        };
+        match pushed {
+            Push::Done { full } => {
+                self.messages += 1;
+                self.octets += message.size() as u64;
+                self.lost = false;
+                self.blocked |= full && in_turn;
+            }
+            Push::Full => {
+                self.blocked |= in_turn;
+                self.dropped.full += u64::from(claim == Claim::Drop);
+            }
+            Push::Closed => {}
+        }
+        pushed
+    }
+
+    #[inline]
+    fn push_to_wire(
+        &mut self,
+        signals: &Signals,
+        message: &Message,
+        own: usize,
+        woken: &mut Vec<Waker>,
+    ) -> Push {
+        let room = self.room(own);
+        let Link::Wire(wire) = &mut self.link else {
+            return Push::Closed;
+        };
         if room == 0 {
-            self.blocked |= in_turn;
-            self.dropped.full += u64::from(claim == Claim::Drop);
             return Push::Full;
         }
-        match &mut self.link {
-            Link::Wire(wire) => {
-                if self.conflate {
-                    self.dropped.conflated += wire.clear() as u64;
-                }
-                wire.queue.push(message);
-                // What a later message may replace must not be half written.
-                let written = !self.conflate && wire.write_here(&signals.direct, room == 1);
-                if !written && signals.parked.load(Ordering::Relaxed) {
-                    woken.extend(signals.unpark(&mut self.session));
-                }
-            }
-            Link::Inproc(crossing) => {
-                if !crossing.push(message) {
-                    return Push::Closed;
-                }
-            }
+        if self.conflate {
+            self.dropped.conflated += wire.clear() as u64;
         }
-        self.messages += 1;
-        self.octets += message.size() as u64;
-        self.lost = false;
-        let full = self.room(0) == 0;
-        self.blocked |= full && in_turn;
-        Push::Done { full }
+        wire.queue.push(message);
+        // What a later message may replace must not be half written.
+        let written = !self.conflate && wire.write_here(&signals.direct, room == 1);
+        if !written && signals.parked.load(Ordering::Relaxed) {
+            woken.extend(signals.unpark(&mut self.session));
+        }
+        Push::Done {
+            full: self.room(0) == 0,
+        }
     }
 
     /// There is room: who is to be told of it, if anybody wants to know.
@@ -670,6 +687,12 @@ impl Queue {
             Link::Wire(wire) => self.marks.room(wire.queue.messages(), wire.queue.size()),
             Link::Inproc(crossing) => crossing.room(),
         };
+        self.usable(room, own)
+    }
+
+    /// How much of `room` is left for a message that comes with `own` of the reserved places.
+    #[inline]
+    fn usable(&self, room: usize, own: usize) -> usize {
         room.saturating_sub(self.reserved).max(own.min(room))
     }
 }
