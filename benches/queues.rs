@@ -65,7 +65,7 @@ use crate::options::Marks;
 use crate::pipe::{
     Arrival, Claim, Load, Outgoing, Pipe, PipeConfig, Push, ReadyList, Take, Wake, Writing, buffers,
 };
-use crate::routing::{Audience, FairQueue, FanOut, LoadBalance, TopicIndex};
+use crate::routing::{Audience, Dealt, FairQueue, FanOut, LoadBalance, TopicIndex};
 #[cfg(feature = "curve")]
 use crate::security::KeyPair;
 use crate::transport::Stream;
@@ -278,8 +278,12 @@ fn load_balance(c: &mut Criterion) {
             let message = body(64);
             let mut round = |pipes: &mut Pipes| {
                 for _ in 0..BURST {
-                    let mut send =
-                        |queues: &mut _| balance.try_send(queues, black_box(&message)).is_some();
+                    let mut send = |queues: &mut _| {
+                        matches!(
+                            balance.try_send(queues, black_box(&message), Claim::Turn),
+                            Dealt::To(_)
+                        )
+                    };
                     assert!(pipes.outgoing.with(|sending| send(&mut sending.queues)));
                 }
             };

@@ -45,7 +45,7 @@ use crate::pattern::{
     CanPublish, CanReceive, CanSend, Dealer, Pair, Pattern, Pub, Pull, Push, Rep, Req, Router, Sub,
     XPub, XSub,
 };
-use crate::pipe::lock;
+use crate::pipe::{Claim, lock};
 
 /// A [`Socket`](crate::Socket) whose calls block. Made from one with options by `From`:
 ///
@@ -180,7 +180,7 @@ impl<P: Pattern> Socket<P> {
     where
         P: CanSend,
     {
-        match self.0.try_send(message) {
+        match self.0.try_send_as(Claim::Paced, message.into()) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(message)) => Err(SendError(message)),
             Err(TrySendError::Full(message)) => block_on(self.0.send(message)),
@@ -200,7 +200,7 @@ impl<P: Pattern> Socket<P> {
     where
         P: CanSend,
     {
-        match self.0.try_send(message) {
+        match self.0.try_send_as(Claim::Paced, message.into()) {
             Err(TrySendError::Full(message)) => {
                 // A clone is cheap, and a dropped `send` keeps its message.
                 let sent = block_on_for(limit, self.0.send(message.clone()));

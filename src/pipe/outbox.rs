@@ -4,12 +4,13 @@ mod crossing;
 mod wire;
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use tokio::time::timeout;
 
 use self::crossing::Crossing;
 pub(crate) use self::crossing::FarSocket;
@@ -58,6 +59,8 @@ struct Signals {
     parked: AtomicBool,
     /// Whether the next message may be written by its sender. See [`try_push`](Self::try_push).
     direct: AtomicBool,
+    /// Octets that the session has written; it alone adds to them.
+    written: AtomicUsize,
 }
 
 pub(super) struct Queue {
@@ -75,6 +78,10 @@ pub(super) struct Queue {
     left: usize,
     /// A sender met this queue full; it is told when there is room.
     blocked: bool,
+    /// Senders that are so far ahead that they wait for the session to catch up.
+    ahead: Vec<Waker>,
+    /// It did not in time. They go on, until it takes something.
+    behind: bool,
     /// The socket's list of pipes with room; none for the far half of an in-process pair without a socket yet.
     writable: Option<Arc<ReadyList>>,
     messages: u64,
@@ -103,7 +110,9 @@ pub(crate) enum Life {
 pub(crate) enum Claim {
     /// The pipe's turn has come. If it is full, or full then, it announces itself when there is room.
     Turn,
-    /// The same, and if there is no room the message is dropped, which is counted.
+    /// The same, and if much waits for a peer that takes it as fast as it can, the sender had better wait, too.
+    Paced,
+    /// As for a turn, and if there is no room the message is dropped, which is counted.
     Drop,
     /// The message is the socket's own, out of turn.
     Aside,
@@ -118,6 +127,8 @@ pub(crate) enum Push {
     Done { full: bool },
     /// There is no room; the pipe announces itself when there is.
     Full,
+    /// There is room, but the sender is far ahead of the session: see [`caught_up`](Outbox::caught_up).
+    Ahead,
     /// The pipe takes nothing any more.
     Closed,
 }
@@ -132,6 +143,13 @@ pub(crate) enum Take {
     /// Close the connection now.
     Ended,
 }
+
+/// So many octets are more than one batch.
+const AHEAD: usize = 512 << 10;
+/// After so long, a sender that waits for its session looks whether that keeps up;
+const PACE: Duration = Duration::from_millis(5);
+/// it does if it has written so many octets.
+const FAST: usize = 1 << 20;
 
 impl Signals {
     /// Something is to be done: the waker that says so.
@@ -174,6 +192,7 @@ impl Outbox {
             signals: Signals {
                 parked: AtomicBool::new(false),
                 direct: AtomicBool::new(true),
+                written: AtomicUsize::new(0),
             },
         }
     }
@@ -385,8 +404,13 @@ impl Outbox {
         self.signals
             .direct
             .store(wire.taken <= 1, Ordering::Relaxed);
+        let room = state.wanted_room();
+        let ahead = state.caught_up();
         drop(guard);
-        self.announce_room(pipe);
+        if let Some(writable) = room {
+            writable.announce(pipe);
+        }
+        ahead.into_iter().for_each(Waker::wake);
         Poll::Ready(Take::Write)
     }
 
@@ -434,10 +458,9 @@ impl Outbox {
             wire.idle = None;
         }
         let session = self.signals.unpark(&mut state.session);
+        let ahead = state.caught_up();
         drop(state);
-        if let Some(session) = session {
-            session.wake();
-        }
+        session.into_iter().chain(ahead).for_each(Waker::wake);
     }
 
     pub fn is_ended(&self) -> bool {
@@ -468,6 +491,49 @@ impl Outbox {
         rest.append(std::mem::take(&mut wire.queue).into_unsent());
         state.lost = rest.is_empty();
         wire.queue = rest;
+        let ahead = state.caught_up();
+        drop(guard);
+        ahead.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until the session has taken what waits, as long as it writes fast.
+    ///
+    /// A sender that fills its queue to the mark while the peer reads as fast as it can gains nothing, and loses: by the time
+    /// a message leaves, its octets are no longer in the processor's cache. If little is written within a few milliseconds, the
+    /// peer does not keep up, and a long queue is what is wanted.
+    pub async fn caught_up(&self) {
+        loop {
+            let before = self.signals.written.load(Ordering::Relaxed);
+            if timeout(PACE, self.session_took_all()).await.is_ok() {
+                return;
+            }
+            let written = self.signals.written.load(Ordering::Relaxed);
+            if written.wrapping_sub(before) < FAST {
+                self.lock().behind = true;
+                return;
+            }
+        }
+    }
+
+    async fn session_took_all(&self) {
+        std::future::poll_fn(|cx| {
+            let mut state = self.lock();
+            if !state.is_ahead() {
+                return Poll::Ready(());
+            }
+            if !state.ahead.iter().any(|there| there.will_wake(cx.waker())) {
+                state.ahead.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The session has written `n` octets.
+    pub fn wrote(&self, n: usize) {
+        let written = self.signals.written.load(Ordering::Relaxed);
+        let written = written.wrapping_add(n);
+        self.signals.written.store(written, Ordering::Relaxed);
     }
 
     /// What was left when the pipe ended.
@@ -586,6 +652,8 @@ impl Queue {
             lost: false,
             left: 0,
             blocked: false,
+            ahead: Vec::new(),
+            behind: false,
             writable,
             messages: 0,
             octets: 0,
@@ -603,12 +671,13 @@ impl Queue {
     ) -> Push {
         let reserved = usize::from(claim == Claim::Reserved);
         // A pipe that is written to aside keeps its place in the ring.
-        let in_turn = matches!(claim, Claim::Turn | Claim::Drop);
+        let in_turn = matches!(claim, Claim::Turn | Claim::Paced | Claim::Drop);
         self.reserved -= reserved;
         if self.life != Life::Open {
             return Push::Closed;
         }
         let pushed = match &self.link {
+            Link::Wire(_) if claim == Claim::Paced && self.is_ahead() => Push::Ahead,
             Link::Wire(_) => self.push_to_wire(signals, message, reserved, woken),
             Link::Inproc(crossing) => crossing.push(message, |room| self.usable(room, reserved)),
         };
@@ -623,7 +692,7 @@ impl Queue {
                 self.blocked |= in_turn;
                 self.dropped.full += u64::from(claim == Claim::Drop);
             }
-            Push::Closed => {}
+            Push::Ahead | Push::Closed => {}
         }
         pushed
     }
@@ -655,6 +724,26 @@ impl Queue {
         Push::Done {
             full: self.room(0) == 0,
         }
+    }
+
+    /// Whether more waits than makes a good batch, and somebody is about to take it.
+    #[inline]
+    fn is_ahead(&self) -> bool {
+        match &self.link {
+            Link::Wire(wire) => {
+                wire.queue.size() >= AHEAD
+                    && wire.version.is_some()
+                    && !self.behind
+                    && self.life == Life::Open
+            }
+            Link::Inproc(_) => false,
+        }
+    }
+
+    /// The senders that wait for the session need not any more, for now: they are to be woken.
+    fn caught_up(&mut self) -> Vec<Waker> {
+        self.behind = false;
+        std::mem::take(&mut self.ahead)
     }
 
     /// There is room: who is to be told of it, if anybody wants to know.
@@ -696,3 +785,6 @@ impl Queue {
         room.saturating_sub(self.reserved).max(own.min(room))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,15 @@ pub(crate) struct LoadBalance {
     filled: Option<Arc<Pipe>>,
 }
 
+/// Whom a message went to.
+pub(crate) enum Dealt<'a> {
+    To(&'a Arc<Pipe>),
+    /// Nobody yet: its sender is ahead of the pipe whose turn it is.
+    Ahead(&'a Arc<Pipe>),
+    /// No pipe has room.
+    Nobody,
+}
+
 impl LoadBalance {
     /// `pipe` has announced that it has room.
     pub fn add(&mut self, pipe: Arc<Pipe>) {
@@ -27,25 +36,26 @@ impl LoadBalance {
         self.filled.take_if(|there| Arc::ptr_eq(there, pipe));
     }
 
-    /// Queues `message` for the next pipe in turn and tells which; `None` if none has room.
+    /// Queues `message` for the next pipe in turn.
     #[inline]
-    pub fn try_send(&mut self, queues: &mut Queues, message: &Message) -> Option<&Arc<Pipe>> {
-        loop {
-            let pipe = self.ring.front()?;
-            match pipe.outbox.try_push(queues, message, Claim::Turn) {
+    pub fn try_send(&mut self, queues: &mut Queues, message: &Message, claim: Claim) -> Dealt<'_> {
+        while let Some(pipe) = self.ring.front() {
+            match pipe.outbox.try_push(queues, message, claim) {
                 Push::Done { full: false } => {
                     if self.ring.len() > 1 {
                         self.ring.rotate_left(1);
                     }
-                    return self.ring.back();
+                    return self.ring.back().map_or(Dealt::Nobody, Dealt::To);
                 }
                 Push::Done { full: true } => {
                     self.filled = self.ring.pop_front();
-                    return self.filled.as_ref();
+                    return self.filled.as_ref().map_or(Dealt::Nobody, Dealt::To);
                 }
+                Push::Ahead => return self.ring.front().map_or(Dealt::Nobody, Dealt::Ahead),
                 Push::Full | Push::Closed => drop(self.ring.pop_front()),
             }
         }
+        Dealt::Nobody
     }
 
     /// Keeps a place at the next pipe in turn that has room.

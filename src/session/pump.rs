@@ -269,6 +269,7 @@ impl<'a> Pump<'a> {
         if n == 0 {
             return Poll::Ready(Err(lost(io::ErrorKind::WriteZero.into())));
         }
+        self.pipe.outbox.wrote(n);
         match &mut self.sealing {
             None => self.writing.advance(n),
             Some(sealing) => sealing.advance(n, &mut self.writing),

@@ -43,6 +43,8 @@ pub(crate) struct Core {
     requests: AtomicU32,
     /// Counts calls; see [`takes_turn`](Self::takes_turn).
     calls: AtomicU32,
+    /// One in so many calls takes its turn.
+    turn: u32,
     /// For handing itself to sessions.
     itself: Weak<Core>,
 }
@@ -132,6 +134,10 @@ impl Core {
             closed: AtomicBool::new(false),
             requests: AtomicU32::new(0),
             calls: AtomicU32::new(0),
+            turn: match row.outbound {
+                Outbound::Subscribers | Outbound::Everyone => 4,
+                Outbound::None | Outbound::LoadBalance | Outbound::ByPeer => 16,
+            },
             itself: itself.clone(),
         })
     }
@@ -159,13 +165,14 @@ impl Core {
     }
 
     /// Whether this call should take part in Tokio's cooperative scheduling, so that a tight loop lets the other tasks of
-    /// its thread run. One in sixteen does: the calls themselves are shorter than what Tokio counts on.
+    /// its thread run. One in sixteen does: the calls themselves are shorter than what Tokio counts on. A publisher, which
+    /// drops what its sessions have not taken by the mark, does so more often: Tokio counts to 128.
     #[inline]
     pub fn takes_turn(&self) -> bool {
         // Not a read-modify-write: that two tasks may count the same call does not matter.
         let calls = self.calls.load(Ordering::Relaxed);
         self.calls.store(calls.wrapping_add(1), Ordering::Relaxed);
-        calls.is_multiple_of(16)
+        calls.is_multiple_of(self.turn)
     }
 
     pub fn next_request(&self) -> u32 {

@@ -14,6 +14,7 @@ use crate::error::{RecvError, SendToError};
 use crate::identity::Identity;
 use crate::message::Message;
 use crate::pattern::{CanSend, Outbound, Pattern, SocketType};
+use crate::pipe::Claim;
 
 /// Socket types that a [`Proxy`] can stand between: all but REQ and REP, whose turn-taking it would break; use DEALER
 /// and ROUTER in their place.
@@ -219,14 +220,14 @@ async fn forward(
             None => match from.take().await {
                 Ok(message) => {
                     if let Some(capture) = capture {
-                        capture.try_send(&message);
+                        capture.try_send(&message, Claim::Turn);
                     }
                     held.insert(message)
                 }
                 Err(closed) => return closed,
             },
         };
-        if to.give(message).await == Sent::Closed {
+        if matches!(to.give(message).await, Sent::Closed) {
             return RecvError;
         }
         counter.messages.fetch_add(1, Ordering::Relaxed);
@@ -259,7 +260,7 @@ impl Core {
 
     fn try_give(&self, message: &Message) -> Sent {
         if self.socket_type != SocketType::Router {
-            return self.try_send(message);
+            return self.try_send(message, Claim::Turn);
         }
         let mut message = message.clone();
         let identity = message

@@ -210,7 +210,7 @@ impl Request {
             .chain(message.into_frames())
             .collect();
         match self.pipe.outbox.push(&reply, Claim::Drop) {
-            Push::Done { .. } | Push::Full => {}
+            Push::Done { .. } | Push::Full | Push::Ahead => {}
             Push::Closed => lock(&self.core.inbound).dropped.unroutable += 1,
         }
         Ok(())

@@ -131,7 +131,7 @@ impl Core {
         match pushed {
             Some(Push::Done { .. }) => Ok(()),
             Some(Push::Full) if drops => Ok(()),
-            Some(Push::Full) => Err(SendToError::Full(message)),
+            Some(Push::Full | Push::Ahead) => Err(SendToError::Full(message)),
             // R9
             Some(Push::Closed) | None if drops => {
                 lock(&self.inbound).dropped.unroutable += 1;

@@ -478,6 +478,28 @@ where
     }
 }
 
+// Nothing but the session writes to such a stream, and on one thread it writes when the publisher lets it.
+#[tokio::test]
+async fn a_publisher_in_a_tight_loop_on_one_thread_drops_nothing_for_a_subscriber_that_keeps_up() {
+    const SENT: u64 = 5_000;
+    let (publisher, sub) = (PubSocket::new(), SubSocket::new());
+    let (near, far) = tokio::io::duplex(1 << 20);
+    sub.subscribe("").unwrap();
+    publisher.adopt(near).unwrap();
+    sub.adopt(far).unwrap();
+    within(publisher.wait_for_subscribers(1)).await.unwrap();
+    let reader = tokio::spawn(async move {
+        for n in 0..SENT {
+            assert_eq!(sub.recv().await.unwrap(), n.to_string().as_str());
+        }
+    });
+    for n in 0..SENT {
+        publisher.send(n.to_string()).await.unwrap();
+    }
+    assert_eq!(publisher.stats().dropped.full, 0);
+    within(reader).await.unwrap();
+}
+
 #[tokio::test]
 async fn any_stream_is_adopted_on_either_side() {
     let (pull, push) = (PullSocket::new(), PushSocket::new());

@@ -30,6 +30,7 @@ for_each_transport! {
     a6_the_mark_counts_messages,
     a6_the_default_mark_is_a_thousand_and_zero_is_none,
     a6_a_limit_in_octets_holds_beside_the_mark_and_one_message_always_fits,
+    a6_a_peer_that_does_not_read_has_its_whole_queue_filled,
     a8_a_waiting_sender_goes_on_when_the_receiver_reads,
     a11_close_returns_within_the_linger_time_and_tells_what_is_lost,
     a11_close_delivers_what_is_queued,
@@ -211,6 +212,17 @@ async fn a6_a_limit_in_octets_holds_beside_the_mark_and_one_message_always_fits(
         taken += 1;
     }
     assert!((90..=101).contains(&taken), "{taken}");
+}
+
+async fn a6_a_peer_that_does_not_read_has_its_whole_queue_filled(over: Transport) {
+    let push = PushSocket::new();
+    let pull = PullSocket::builder().recv_hwm(1).build();
+    join(&pull, &push, over).await;
+    // More than the kernel holds, and far more than one batch.
+    for _ in 0..500 {
+        within(push.send(vec![7; 32 << 10])).await.unwrap();
+    }
+    assert_eq!(push.stats().messages_sent, 500);
 }
 
 async fn a8_a_waiting_sender_goes_on_when_the_receiver_reads(over: Transport) {

@@ -57,16 +57,19 @@ impl Wire {
             return false;
         };
         direct.store(false, Ordering::Relaxed);
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let filled = self.queue.slices(&mut slices);
-        if let Ok(n) = stream.try_write(&slices[..filled]) {
-            self.queue.advance(n);
+        while !self.queue.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let filled = self.queue.slices(&mut slices);
+            let offered = slices.iter().map(|slice| slice.len()).sum();
+            let written = stream.try_write(&slices[..filled]).unwrap_or(0);
+            self.queue.advance(written);
+            if written < offered {
+                // The kernel takes no more: the session waits until it does.
+                self.idle = None;
+                return false;
+            }
         }
-        if !self.queue.is_empty() {
-            // The kernel takes no more: the session waits until it does.
-            self.idle = None;
-        }
-        self.queue.is_empty()
+        true
     }
 }
 
