@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use jackstay::pattern::Pattern;
 use jackstay::{
     DealerSocket, Message, OnFull, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket,
-    RouterSocket, Socket, SubSocket, blocking,
+    RouterSocket, SubSocket, blocking,
 };
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
@@ -40,7 +39,7 @@ impl Contender for Jackstay {
             return push_blocking(at, only(letters)?);
         }
         let _context = self.runtime.enter();
-        let sockets: Vec<Arc<PushSocket>> = self.sockets(letters.len());
+        let sockets = self.sockets(letters.len(), || self.push_socket());
         for socket in &sockets {
             at.split(',').try_for_each(|at| socket.connect(at))?;
         }
@@ -59,7 +58,7 @@ impl Contender for Jackstay {
         if self.cell.seat == Seat::Blocking {
             return pull_blocking(at, bound, only(tallies)?);
         }
-        let sockets: Vec<Arc<PullSocket>> = self.sockets(tallies.len());
+        let sockets = self.sockets(tallies.len(), || self.pull_socket());
         let mut endpoints = Vec::new();
         for socket in &sockets {
             endpoints.push(self.runtime.block_on(socket.bind(at))?);
@@ -177,9 +176,25 @@ impl Contender for Jackstay {
 
 impl Jackstay {
     /// One for each of the crowd, or one for all.
-    fn sockets<P: Pattern>(&self, crowd: usize) -> Vec<Arc<Socket<P>>> {
+    fn sockets<S>(&self, crowd: usize, new: impl Fn() -> S) -> Vec<Arc<S>> {
         let count = if self.cell.shared { 1 } else { crowd };
-        (0..count).map(|_| Arc::new(Socket::new())).collect()
+        (0..count).map(|_| Arc::new(new())).collect()
+    }
+
+    fn push_socket(&self) -> PushSocket {
+        let builder = PushSocket::builder();
+        match self.cell.mark {
+            Some(mark) => builder.send_hwm(mark).build(),
+            None => builder.build(),
+        }
+    }
+
+    fn pull_socket(&self) -> PullSocket {
+        let builder = PullSocket::builder();
+        match self.cell.mark {
+            Some(mark) => builder.recv_hwm(mark).build(),
+            None => builder.build(),
+        }
     }
 
     fn perform<R>(&self, roles: impl IntoIterator<Item = R>) -> Play
