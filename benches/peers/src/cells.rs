@@ -40,6 +40,11 @@ fn push_pull() -> Vec<Cell> {
         senders: 64,
         ..PLAIN
     };
+    let encrypted = Cell {
+        sizes: &[KIB],
+        curve: true,
+        ..PLAIN
+    };
     [
         over(
             Transport::Tcp,
@@ -47,7 +52,7 @@ fn push_pull() -> Vec<Cell> {
         ),
         over(Transport::Ipc, &[64, KIB, 128 * KIB]),
         over(Transport::Inproc, &[64, KIB]),
-        vec![crowd],
+        vec![crowd, encrypted],
     ]
     .concat()
 }
@@ -152,6 +157,7 @@ const PLAIN: Cell = Cell {
     receivers: 1,
     shared: false,
     mark: None,
+    curve: false,
     seat: Seat::Task,
     awake: false,
 };

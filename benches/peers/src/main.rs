@@ -7,6 +7,7 @@ mod cells;
 mod child;
 mod contender;
 mod growth;
+mod keys;
 mod process;
 mod run;
 mod table;

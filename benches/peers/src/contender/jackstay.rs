@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use jackstay::security::{KeyList, Security};
 use jackstay::{
     DealerSocket, Message, OnFull, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket,
     RouterSocket, SubSocket, blocking,
@@ -13,6 +14,7 @@ use tokio::time::sleep;
 
 use super::{Bound, Contender, Entry, KNOCKING, Play, locked, only, perform, rest, runtime};
 use crate::cell::{Cell, Seat, WINDOW};
+use crate::keys;
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
@@ -182,7 +184,11 @@ impl Jackstay {
     }
 
     fn push_socket(&self) -> PushSocket {
-        let builder = PushSocket::builder();
+        let mut builder = PushSocket::builder();
+        if self.cell.curve {
+            let server = *keys::server().public_key();
+            builder = builder.security(Security::curve_client(server, keys::client()));
+        }
         match self.cell.mark {
             Some(mark) => builder.send_hwm(mark).build(),
             None => builder.build(),
@@ -190,7 +196,12 @@ impl Jackstay {
     }
 
     fn pull_socket(&self) -> PullSocket {
-        let builder = PullSocket::builder();
+        let mut builder = PullSocket::builder();
+        if self.cell.curve {
+            let clients = KeyList::new();
+            clients.insert(*keys::client().public_key());
+            builder = builder.security(Security::curve_server(keys::server(), clients));
+        }
         match self.cell.mark {
             Some(mark) => builder.recv_hwm(mark).build(),
             None => builder.build(),

@@ -8,6 +8,7 @@ use zmq::{Context, DONTWAIT, Error, Message, POLLIN, SNDMORE, Socket, SocketType
 
 use super::{Bound, Contender, Entry, KNOCKING, Play, TURN};
 use crate::cell::{Cell, Measure, WINDOW};
+use crate::keys;
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
@@ -182,12 +183,22 @@ impl Contender for Libzmq {
 impl Libzmq {
     fn connect(&self, kind: SocketType, at: &str) -> Result<Socket, Fault> {
         let socket = self.socket(kind)?;
+        if self.cell.curve {
+            let client = keys::client();
+            socket.set_curve_serverkey(keys::server().public_key().as_bytes())?;
+            socket.set_curve_publickey(client.public_key().as_bytes())?;
+            socket.set_curve_secretkey(client.secret_key().as_bytes())?;
+        }
         at.split(',').try_for_each(|at| socket.connect(at))?;
         Ok(socket)
     }
 
     fn bind(&self, kind: SocketType, at: &str) -> Result<Socket, Fault> {
         let socket = self.socket(kind)?;
+        if self.cell.curve {
+            socket.set_curve_server(true)?;
+            socket.set_curve_secretkey(keys::server().secret_key().as_bytes())?;
+        }
         socket.bind(at)?;
         Ok(socket)
     }
