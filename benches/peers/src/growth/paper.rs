@@ -10,6 +10,8 @@ use crate::table::{memory, rate, time};
 pub struct Series {
     pub name: &'static str,
     title: &'static str,
+    /// What is aimed at, and how it is measured.
+    about: &'static str,
     /// What grows.
     axis: &'static str,
     columns: Vec<Column>,
@@ -77,13 +79,13 @@ impl Unit {
 impl Series {
     pub fn new(
         name: &'static str,
-        title: &'static str,
-        axis: &'static str,
+        [title, about, axis]: [&'static str; 3],
         columns: &[Column],
     ) -> Self {
         Self {
             name,
             title,
+            about,
             axis,
             columns: columns.to_vec(),
             lines: Vec::new(),
@@ -99,8 +101,12 @@ impl Series {
         text + line.fault.as_deref().unwrap_or_default()
     }
 
-    pub fn markdown(&self) -> String {
-        let mut text = format!("### {}\n\n| {} | |", self.title, self.axis);
+    fn markdown(&self) -> String {
+        let mut text = format!("## {}\n\n{}\n\n", self.title, self.about);
+        if self.plot().is_some() {
+            let _ = writeln!(text, "![{}](growth-{}.svg)\n", self.title, self.name);
+        }
+        let _ = write!(text, "| {} | |", self.axis);
         for column in &self.columns {
             let _ = write!(text, " {} |", column.title);
         }
@@ -212,6 +218,25 @@ impl Series {
     }
 }
 
+/// A page with all series, and how to make it again.
+pub fn markdown(all: &[Series], head: &Value) -> String {
+    let of = |what: &str| head[what].as_str().unwrap_or_default();
+    let mut text = format!(
+        "# Growth\n\nWhat things cost as they become many. Written, with the plots, by\n\n```sh\n{COMMAND}\n```\n\n\
+         jackstay at commit {}; {}; {} × {}, shared by both sides; {}; {}.\n",
+        of("commit"),
+        of("compiler"),
+        head["processors"],
+        of("processor"),
+        of("system"),
+        of("date"),
+    );
+    for series in all {
+        let _ = write!(text, "\n{}", series.markdown());
+    }
+    text
+}
+
 /// Everything, with the circumstances.
 pub fn json(all: &[Series], head: &Value) -> Value {
     let line = |series: &Series, line: &Line| {
@@ -276,6 +301,7 @@ fn place(x: usize) -> String {
     }
 }
 
+const COMMAND: &str = "cargo run --release --manifest-path benches/peers/Cargo.toml -- growth --markdown docs/growth.md --plots docs";
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 70.0;
@@ -291,8 +317,7 @@ mod tests {
     fn a_series_is_told_drawn_and_kept() {
         let mut series = Series::new(
             "s",
-            "Title",
-            "things",
+            ["Title", "About it.", "things"],
             &[Column::plotted("cost", Unit::Seconds)],
         );
         for (who, x, value) in [
@@ -314,7 +339,7 @@ mod tests {
             values: Vec::new(),
             fault: Some("stuck".to_owned()),
         });
-        let table = series.markdown();
+        let table = markdown(std::slice::from_ref(&series), &Value::Null);
         assert!(table.contains("| 100 | jackstay | 200 ns |"), "{table}");
         assert!(table.contains("- libzmq, 1: stuck"), "{table}");
         let plot = series.plot().unwrap();
