@@ -49,7 +49,9 @@ pub fn bench(arguments: &[String]) -> Result<(), Fault> {
         all.push(run(&mut stage));
     }
     fs::remove_dir_all(&stage.directory)?;
-    let head = crate::circumstances();
+    let mut head = crate::circumstances();
+    head["seconds"] = options.window.as_secs_f64().into();
+    head["rounds"] = options.rounds.into();
     let text = paper::markdown(&all, &head);
     println!("\n{text}");
     if let Some(path) = &options.markdown {

@@ -223,13 +223,16 @@ pub fn markdown(all: &[Series], head: &Value) -> String {
     let of = |what: &str| head[what].as_str().unwrap_or_default();
     let mut text = format!(
         "# Growth\n\nWhat things cost as they become many. Written, with the plots, by\n\n```sh\n{COMMAND}\n```\n\n\
-         jackstay at commit {}; {}; {} × {}, shared by both sides; {}; {}.\n",
+         jackstay at commit {}; {}; {} × {}, shared by both sides; {}; {}. Windows of {} s; of sizes and marks half \
+         of that, and the median of {} rounds.\n",
         of("commit"),
         of("compiler"),
         head["processors"],
         of("processor"),
         of("system"),
         of("date"),
+        head["seconds"],
+        head["rounds"],
     );
     for series in all {
         let _ = write!(text, "\n{}", series.markdown());
