@@ -19,6 +19,10 @@ pub struct Cell {
     pub receivers: usize,
     /// Whether all senders share one socket, and all receivers another; else each has its own.
     pub shared: bool,
+    /// How many messages may wait on each side; none for the default. 0 is no limit.
+    pub mark: Option<usize>,
+    /// Whether all is encrypted, and both sides know each other's keys.
+    pub curve: bool,
     /// Where the calls are made from.
     pub seat: Seat,
     /// Whether the processors are kept from sleeping.
@@ -169,6 +173,12 @@ impl fmt::Display for Cell {
         }
         if self.shared {
             f.write_str("/shared")?;
+        }
+        if self.curve {
+            f.write_str("/curve")?;
+        }
+        if let Some(mark) = self.mark {
+            write!(f, "/mark-{mark}")?;
         }
         if self.pattern.measure == Measure::RoundTrip {
             let rest = if self.awake { "awake" } else { "asleep" };

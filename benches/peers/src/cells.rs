@@ -2,9 +2,30 @@
 
 use crate::cell::{Cell, KIB, MIB, Measure, Pattern, Role, Seat, Transport};
 
+/// The cell of this name, in the tables or beyond.
+pub fn named(name: &str) -> Option<Cell> {
+    let grown = (0..SIZES.len()).map(of_size).chain(MARKS.map(of_mark));
+    let mut known = all().into_iter().chain(grown);
+    known.find(|cell| cell.to_string() == name)
+}
+
 /// Every cell, in the order of the tables.
 pub fn all() -> Vec<Cell> {
     [push_pull(), pub_sub(), two_way(), connections(), seats()].concat()
+}
+
+/// A stream of messages of `SIZES[size]` octets, for those that grow.
+pub fn of_size(size: usize) -> Cell {
+    Cell {
+        sizes: &SIZES[size..=size],
+        ..PLAIN
+    }
+}
+
+/// A stream of 64 octets each with this mark on both sides; 0 is none.
+pub fn of_mark(mark: usize) -> Cell {
+    let mark = Some(mark);
+    Cell { mark, ..PLAIN }
 }
 
 fn push_pull() -> Vec<Cell> {
@@ -19,6 +40,11 @@ fn push_pull() -> Vec<Cell> {
         senders: 64,
         ..PLAIN
     };
+    let encrypted = Cell {
+        sizes: &[KIB],
+        curve: true,
+        ..PLAIN
+    };
     [
         over(
             Transport::Tcp,
@@ -26,7 +52,7 @@ fn push_pull() -> Vec<Cell> {
         ),
         over(Transport::Ipc, &[64, KIB, 128 * KIB]),
         over(Transport::Inproc, &[64, KIB]),
-        vec![crowd],
+        vec![crowd, encrypted],
     ]
     .concat()
 }
@@ -130,9 +156,17 @@ const PLAIN: Cell = Cell {
     senders: 1,
     receivers: 1,
     shared: false,
+    mark: None,
+    curve: false,
     seat: Seat::Task,
     awake: false,
 };
+
+/// From room for no more than a number to the largest that is accepted by default.
+pub const SIZES: [usize; 9] = [16, 64, 256, KIB, 4 * KIB, 64 * KIB, MIB, 16 * MIB, 64 * MIB];
+
+/// From one message to no bound at all.
+pub const MARKS: [usize; 7] = [1, 10, 100, 1_000, 10_000, 100_000, 0];
 
 /// Mostly small, as messages are.
 const MIXED: [usize; 16] = [

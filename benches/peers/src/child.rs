@@ -15,7 +15,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cell::{Cell, Measure, Role};
+use crate::cell::{Cell, MIB, Measure, Role};
 use crate::contender::{Bound, Contender, Entry, Play};
 use crate::tally::{Fault, Letters, Post, Score, Tally, Times, Trips, Wishes};
 
@@ -192,7 +192,9 @@ impl Stage {
         let (start, before) = (Instant::now(), self.score.total());
         let mut count = 0;
         // A window too short for a library that delivers in rare bursts is opened again.
-        while count < LEAST {
+        let large = self.cell.sizes.iter().any(|&size| size >= MIB);
+        let least = if large { FEW } else { LEAST };
+        while count < least {
             pass(faults, window)?;
             count = self.score.total() - before;
         }
@@ -293,6 +295,8 @@ fn await_place(place: &Receiver<String>, faults: &Receiver<Fault>) -> Result<Str
 
 /// Messages that make a rate.
 const LEAST: u64 = 100;
+/// The same if they are large.
+const FEW: u64 = 10;
 const MOMENT: Duration = Duration::from_micros(500);
 /// Without a message for so long, those that are missing are lost.
 const QUIET: Duration = Duration::from_secs(1);

@@ -6,6 +6,9 @@ mod cell;
 mod cells;
 mod child;
 mod contender;
+mod growth;
+mod keys;
+mod process;
 mod run;
 mod table;
 mod tally;
@@ -14,7 +17,7 @@ mod targets;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use std::{env, fs, process, thread};
+use std::{env, fs, thread};
 
 use serde_json::json;
 
@@ -29,6 +32,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let done = match arguments.first().map(String::as_str) {
         Some("--spin") => child::spin(),
+        Some("growth") => growth::bench(&arguments[1..]),
+        Some("--grow") => growth::play(&arguments[1..]),
         Some("--role") => order(&arguments[1..]).map_or_else(Err, |order| Err(child::play(&order))),
         _ => Options::parse(&arguments)
             .and_then(|options| options.map_or(Ok(()), |options| bench(&options))),
@@ -131,7 +136,7 @@ impl Options {
 
 /// Measures every cell, its contenders by turns, and prints the tables.
 fn bench(options: &Options) -> Result<(), Fault> {
-    let directory = env::temp_dir().join(format!("jackstay-peers-{}", process::id()));
+    let directory = env::temp_dir().join(format!("jackstay-peers-{}", std::process::id()));
     fs::create_dir_all(&directory)?;
     let window = Duration::try_from_secs_f64(options.seconds)?;
     let warm_up = Duration::try_from_secs_f64(options.warm_up)?;
@@ -250,8 +255,8 @@ fn print_value(value: &str) {
     print!("{value:>12}");
 }
 
-/// What was measured, where and when: for people, and for programs.
-fn heading(options: &Options) -> (String, serde_json::Value) {
+/// Where and when something was measured.
+fn circumstances() -> serde_json::Value {
     let told = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok();
         output.map_or_else(String::new, |output| {
@@ -263,12 +268,23 @@ fn heading(options: &Options) -> (String, serde_json::Value) {
         .lines()
         .find_map(|line| line.strip_prefix("model name"))
         .unwrap_or("unknown");
-    let processor = processor.trim_start_matches([' ', '\t', ':']);
-    let count = thread::available_parallelism().map_or(0, usize::from);
-    let system = told("uname", &["-sr"]);
-    let date = told("date", &["-u", "+%F"]);
-    let compiler = told("rustc", &["--version"]);
-    let commit = told("git", &["describe", "--always", "--dirty"]);
+    let seconds_since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
+    json!({
+        "commit": told("git", &["describe", "--always", "--dirty"]),
+        "compiler": told("rustc", &["--version"]),
+        "processor": processor.trim_start_matches([' ', '\t', ':']),
+        "processors": thread::available_parallelism().map_or(0, usize::from),
+        "system": told("uname", &["-sr"]),
+        "date": told("date", &["-u", "+%F"]),
+        "unix_time": seconds_since_1970,
+    })
+}
+
+/// What was measured, where and when: for people, and for programs.
+fn heading(options: &Options) -> (String, serde_json::Value) {
+    let mut head = circumstances();
     let names: Vec<_> = options
         .contenders
         .iter()
@@ -287,20 +303,24 @@ fn heading(options: &Options) -> (String, serde_json::Value) {
         "shared by both sides"
     };
 
+    let of = |what: &str| head[what].as_str().unwrap_or_default().to_owned();
     let title = format!(
         "{names}; commit {commit}; {compiler}; {count} × {processor}, {share}; {system}; {date}. {rounds} interleaved rounds of \
          {seconds} s after {warm_up} s: medians and ranges. «× a»: how many times better than a, by medians. What there are \
          two of stands for the asking or sending side + the other.\n",
         names = names.join(", "),
+        commit = of("commit"),
+        compiler = of("compiler"),
+        count = head["processors"],
+        processor = of("processor"),
+        system = of("system"),
+        date = of("date"),
     );
-    let seconds_since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs());
-    let head = json!({
-        "contenders": names, "commit": commit, "compiler": compiler, "processor": processor, "processors": count,
-        "system": system, "date": date, "unix_time": seconds_since_1970,
-        "rounds": rounds, "seconds": seconds, "warm_up_seconds": warm_up, "apart": apart,
-    });
+    head["contenders"] = json!(names);
+    head["rounds"] = json!(rounds);
+    head["seconds"] = json!(seconds);
+    head["warm_up_seconds"] = json!(warm_up);
+    head["apart"] = json!(apart);
     (title, head)
 }
 
@@ -320,10 +340,7 @@ fn order(arguments: &[String]) -> Result<Order, Fault> {
             .into_iter()
             .find(|entry| entry.name == contender)
             .ok_or("no such contender")?,
-        cell: cells::all()
-            .into_iter()
-            .find(|known| known.to_string() == *cell)
-            .ok_or("no such cell")?,
+        cell: cells::named(cell).ok_or("no such cell")?,
         side,
         at: at.clone(),
         warm_up: Duration::from_millis(warm_up.parse()?),
@@ -348,4 +365,6 @@ Measures jackstay, libzmq, rivals in Rust and a bare tokio floor by turns, two p
   --apart          gives each side half of the processors
   --markdown FILE  writes the tables there
   --json FILE      writes every sample there
-  --list           prints the names of the cells";
+  --list           prints the names of the cells
+
+growth, with options of its own (growth --help), measures what things cost as they become many.";

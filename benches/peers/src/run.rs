@@ -2,17 +2,16 @@
 
 use std::error::Error;
 use std::fmt;
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cell::{Cell, Measure, Role, Transport};
 use crate::child::Side;
+use crate::process::{LINES, Process, this_program};
 use crate::tally::Fault;
 
 /// How long and how patiently to measure.
@@ -126,7 +125,20 @@ impl Players {
     /// Starts them, up to where the leading role may begin.
     fn start(contender: &str, cell: &Cell, plan: &Plan) -> Result<Self, Fault> {
         let (lines, events) = mpsc::sync_channel(LINES);
-        let start = |side, at: &str| Process::start(contender, cell, side, at, plan, lines.clone());
+        let start = |side, at: &str| {
+            let (half, side) = match side {
+                Side::Binds => (Some(0), "binds"),
+                Side::Connects => (Some(1), "connects"),
+                Side::Both => (None, "both"),
+            };
+            let (warm_up, window) = (plan.warm_up.as_millis(), plan.window.as_millis());
+            let order = [side, contender, &cell.to_string(), at];
+            let order = ["--role"].iter().chain(&order).map(ToString::to_string);
+            let order: Vec<_> = order
+                .chain([warm_up.to_string(), window.to_string()])
+                .collect();
+            Process::start(&order, half.filter(|_| plan.apart), lines.clone())
+        };
         let mut players = Self {
             processes: Vec::new(),
             events,
@@ -249,123 +261,6 @@ impl Drop for Spinners {
     }
 }
 
-/// A child, which does not outlive this value.
-struct Process {
-    child: Child,
-    complaints: Option<JoinHandle<String>>,
-}
-
-impl Process {
-    fn start(
-        contender: &str,
-        cell: &Cell,
-        side: Side,
-        at: &str,
-        plan: &Plan,
-        lines: SyncSender<String>,
-    ) -> Result<Self, Fault> {
-        let (half, side) = match side {
-            Side::Binds => (Some(0), "binds"),
-            Side::Connects => (Some(1), "connects"),
-            Side::Both => (None, "both"),
-        };
-        let mut command = Command::new("sh");
-        command.args(["-c", LIMITS, "sh"]);
-        if let Some(half) = half.filter(|_| plan.apart) {
-            command.args(["taskset", "--cpu-list", &processors(half)?]);
-        }
-        let (warm_up, window) = (plan.warm_up.as_millis(), plan.window.as_millis());
-        let mut child = command
-            .arg(this_program())
-            .args(["--role", side, contender, &cell.to_string(), at])
-            .args([warm_up.to_string(), window.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let (Some(stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err("a child without pipes".into());
-        };
-        thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if lines.send(line).is_err() {
-                    return;
-                }
-            }
-            let _ = lines.send("fault a process ended".to_owned());
-        });
-        let complaints = thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        });
-        Ok(Self {
-            child,
-            complaints: Some(complaints),
-        })
-    }
-
-    fn tell(&mut self, line: &str) -> Result<(), Fault> {
-        let stdin = self.child.stdin.as_mut().ok_or("a child without pipes")?;
-        Ok(writeln!(stdin, "{line}")?)
-    }
-
-    /// Seconds of processor time spent so far, as precise as the kernel's ticks.
-    fn processor(&self) -> Result<f64, Fault> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name before the last parenthesis may hold anything; user and system time are the 12th and 13th after it.
-        let fields = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .skip(11)
-            .take(2);
-        let ticks = fields.map(str::parse::<f64>).sum::<Result<f64, _>>()?;
-        Ok(ticks / TICKS)
-    }
-
-    /// Octets of memory: `VmRSS:` now, or `VmHWM:` at their peak.
-    fn memory(&self, which: &str) -> Result<f64, Fault> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(which))
-            .ok_or("no memory is told")?;
-        let kib: f64 = line.trim_end_matches("kB").trim().parse()?;
-        Ok(kib * 1024.0)
-    }
-
-    /// Ends it, and gives what it wrote to its standard error.
-    fn end(&mut self) -> String {
-        // It may have ended already, which is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        self.complaints
-            .take()
-            .and_then(|thread| thread.join().ok())
-            .unwrap_or_default()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-/// The very program that runs, even if another has been built in its place meanwhile.
-fn this_program() -> String {
-    format!("/proc/{}/exe", std::process::id())
-}
-
-/// The first or the second half of the processors.
-fn processors(half: usize) -> Result<String, Fault> {
-    let all = thread::available_parallelism()?.get();
-    let (first, last) = (half * all / 2, ((half + 1) * all / 2).saturating_sub(1));
-    Ok(format!("{first}-{last}"))
-}
-
 fn numbers<const N: usize>(text: &str) -> Result<[f64; N], Fault> {
     let numbers = text.split_whitespace().map(str::parse);
     let numbers: Vec<f64> = numbers.collect::<Result<_, _>>()?;
@@ -387,11 +282,4 @@ fn whole(number: f64) -> Result<u64, Fault> {
     Ok(number as u64)
 }
 
-/// A thousand connections need more files than many systems allow at first. Queues without a bound need more memory
-/// than there is: they end at 16 GiB.
-const LIMITS: &str = "ulimit -S -n $(ulimit -H -n); ulimit -S -v 16777216; exec \"$@\"";
-/// More than both children ever tell, unless a library is talkative.
-const LINES: usize = 64;
 const NANOS: f64 = 1e9;
-/// Of the clock that `/proc` counts in, the same on every Linux.
-const TICKS: f64 = 100.0;

@@ -356,7 +356,7 @@ fn show(cell: &Cell, value: f64) -> String {
     }
 }
 
-fn rate(value: f64) -> String {
+pub fn rate(value: f64) -> String {
     match value {
         value if value >= 1e6 => format!("{} M", three(value / 1e6)),
         value if value >= 1e3 => format!("{} k", three(value / 1e3)),
@@ -364,7 +364,7 @@ fn rate(value: f64) -> String {
     }
 }
 
-fn time(seconds: f64) -> String {
+pub fn time(seconds: f64) -> String {
     match seconds {
         seconds if seconds >= 1.0 => format!("{} s", three(seconds)),
         seconds if seconds >= 1e-3 => format!("{} ms", three(seconds * 1e3)),
@@ -373,7 +373,7 @@ fn time(seconds: f64) -> String {
     }
 }
 
-fn memory(octets: f64) -> String {
+pub fn memory(octets: f64) -> String {
     if octets >= 1024.0 * 1024.0 {
         format!("{} MiB", three(octets / (1024.0 * 1024.0)))
     } else {
@@ -390,7 +390,7 @@ fn three(value: f64) -> String {
     }
 }
 
-fn middle(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub fn middle(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;

@@ -27,6 +27,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("push-pull/tcp/1KiB", Target::Libzmq(3.4)),
     ("push-pull/tcp/16KiB", Target::Libzmq(3.2)),
     ("push-pull/tcp/128KiB", Target::Libzmq(1.7)),
+    ("push-pull/tcp/1KiB/curve", Target::Libzmq(1.5)),
     ("push-pull/tcp/1MiB", Target::Libzmq(1.6)),
     ("push-pull/ipc/64B", Target::Libzmq(4.5)),
     ("push-pull/ipc/1KiB", Target::Libzmq(5.5)),

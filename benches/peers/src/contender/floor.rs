@@ -21,6 +21,8 @@ pub const ENTRY: Entry = Entry {
     offers: |cell| {
         if cell.pattern.topics > 0 {
             Err("no library, no filter")
+        } else if cell.curve {
+            Err("no library, no keys")
         } else if cell.shared || cell.frames > 1 || cell.seat == Seat::Blocking {
             Err("the wire knows no sockets to share, no frames and no blocking calls")
         } else {

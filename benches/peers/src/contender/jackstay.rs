@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use jackstay::pattern::Pattern;
+use jackstay::security::{KeyList, Security};
 use jackstay::{
     DealerSocket, Message, OnFull, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket,
-    RouterSocket, Socket, SubSocket, blocking,
+    RouterSocket, SubSocket, blocking,
 };
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
 use super::{Bound, Contender, Entry, KNOCKING, Play, locked, only, perform, rest, runtime};
 use crate::cell::{Cell, Seat, WINDOW};
+use crate::keys;
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
@@ -40,7 +41,7 @@ impl Contender for Jackstay {
             return push_blocking(at, only(letters)?);
         }
         let _context = self.runtime.enter();
-        let sockets: Vec<Arc<PushSocket>> = self.sockets(letters.len());
+        let sockets = self.sockets(letters.len(), || self.push_socket());
         for socket in &sockets {
             at.split(',').try_for_each(|at| socket.connect(at))?;
         }
@@ -59,7 +60,7 @@ impl Contender for Jackstay {
         if self.cell.seat == Seat::Blocking {
             return pull_blocking(at, bound, only(tallies)?);
         }
-        let sockets: Vec<Arc<PullSocket>> = self.sockets(tallies.len());
+        let sockets = self.sockets(tallies.len(), || self.pull_socket());
         let mut endpoints = Vec::new();
         for socket in &sockets {
             endpoints.push(self.runtime.block_on(socket.bind(at))?);
@@ -177,9 +178,34 @@ impl Contender for Jackstay {
 
 impl Jackstay {
     /// One for each of the crowd, or one for all.
-    fn sockets<P: Pattern>(&self, crowd: usize) -> Vec<Arc<Socket<P>>> {
+    fn sockets<S>(&self, crowd: usize, new: impl Fn() -> S) -> Vec<Arc<S>> {
         let count = if self.cell.shared { 1 } else { crowd };
-        (0..count).map(|_| Arc::new(Socket::new())).collect()
+        (0..count).map(|_| Arc::new(new())).collect()
+    }
+
+    fn push_socket(&self) -> PushSocket {
+        let mut builder = PushSocket::builder();
+        if self.cell.curve {
+            let server = *keys::server().public_key();
+            builder = builder.security(Security::curve_client(server, keys::client()));
+        }
+        match self.cell.mark {
+            Some(mark) => builder.send_hwm(mark).build(),
+            None => builder.build(),
+        }
+    }
+
+    fn pull_socket(&self) -> PullSocket {
+        let mut builder = PullSocket::builder();
+        if self.cell.curve {
+            let clients = KeyList::new();
+            clients.insert(*keys::client().public_key());
+            builder = builder.security(Security::curve_server(keys::server(), clients));
+        }
+        match self.cell.mark {
+            Some(mark) => builder.recv_hwm(mark).build(),
+            None => builder.build(),
+        }
     }
 
     fn perform<R>(&self, roles: impl IntoIterator<Item = R>) -> Play

@@ -8,6 +8,7 @@ use zmq::{Context, DONTWAIT, Error, Message, POLLIN, SNDMORE, Socket, SocketType
 
 use super::{Bound, Contender, Entry, KNOCKING, Play, TURN};
 use crate::cell::{Cell, Measure, WINDOW};
+use crate::keys;
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
@@ -181,14 +182,34 @@ impl Contender for Libzmq {
 
 impl Libzmq {
     fn connect(&self, kind: SocketType, at: &str) -> Result<Socket, Fault> {
-        let socket = self.context.socket(kind)?;
+        let socket = self.socket(kind)?;
+        if self.cell.curve {
+            let client = keys::client();
+            socket.set_curve_serverkey(keys::server().public_key().as_bytes())?;
+            socket.set_curve_publickey(client.public_key().as_bytes())?;
+            socket.set_curve_secretkey(client.secret_key().as_bytes())?;
+        }
         at.split(',').try_for_each(|at| socket.connect(at))?;
         Ok(socket)
     }
 
     fn bind(&self, kind: SocketType, at: &str) -> Result<Socket, Fault> {
-        let socket = self.context.socket(kind)?;
+        let socket = self.socket(kind)?;
+        if self.cell.curve {
+            socket.set_curve_server(true)?;
+            socket.set_curve_secretkey(keys::server().secret_key().as_bytes())?;
+        }
         socket.bind(at)?;
+        Ok(socket)
+    }
+
+    fn socket(&self, kind: SocketType) -> Result<Socket, Fault> {
+        let socket = self.context.socket(kind)?;
+        if let Some(mark) = self.cell.mark {
+            let mark = mark.try_into()?;
+            socket.set_sndhwm(mark)?;
+            socket.set_rcvhwm(mark)?;
+        }
         Ok(socket)
     }
 }
@@ -255,14 +276,14 @@ fn rest<T>(_open: T) -> Play {
     }
 }
 
-fn last_endpoint(socket: &Socket) -> Result<String, Fault> {
+pub fn last_endpoint(socket: &Socket) -> Result<String, Fault> {
     socket
         .get_last_endpoint()?
         .map_err(|_| "an endpoint that is not text".into())
 }
 
 /// Makes a full subscriber hold the publisher up, where it would lose messages. The crate has no call for it.
-fn set_nodrop(socket: &mut Socket) -> Result<(), Fault> {
+pub fn set_nodrop(socket: &mut Socket) -> Result<(), Fault> {
     let on: i32 = 1;
     let option = zmq_sys::ZMQ_XPUB_NODROP.try_into()?;
     #[expect(

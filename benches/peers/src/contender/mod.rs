@@ -3,7 +3,7 @@
 mod channel;
 mod floor;
 mod jackstay;
-mod libzmq;
+pub mod libzmq;
 #[cfg(feature = "rivals")]
 mod rivals;
 

@@ -11,6 +11,14 @@ use crate::cell::Cell;
 /// All of them, in the order of the tables.
 pub const ENTRIES: [Entry; 4] = [zeromq::ENTRY, rzmq::ENTRY, omq::ENTRY, monocoque::ENTRY];
 
+fn offers_no_curve(cell: &Cell) -> Result<(), &'static str> {
+    if cell.curve {
+        Err("it has no CURVE")
+    } else {
+        offers_no_seats(cell)
+    }
+}
+
 fn offers_no_seats(cell: &Cell) -> Result<(), &'static str> {
     if cell.pattern.name == "seats" {
         Err("seats are measured of floor, libzmq and jackstay")

@@ -14,7 +14,7 @@ use monocoque::zmq::{
 };
 use tokio::sync::mpsc;
 
-use super::offers_no_seats;
+use super::offers_no_curve;
 use crate::cell::{Cell, Seat, Transport, WINDOW};
 use crate::contender::{Bound, Contender, Entry, KNOCKING, Play, locked, only, rest};
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
@@ -26,7 +26,7 @@ pub const ENTRY: Entry = Entry {
         if cell.transport == Transport::Inproc {
             Err("its inproc is a pipe without sockets of these types")
         } else {
-            offers_no_seats(cell)
+            offers_no_curve(cell)
         }
     },
     make: |cell| Ok(Box::new(Monocoque(*cell))),

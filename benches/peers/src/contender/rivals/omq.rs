@@ -3,7 +3,11 @@
 
 use std::time::Instant;
 
-use omq_tokio::{Context, Error, Message, Options, Socket, SocketType, TrySendError};
+use jackstay::security::KeyPair;
+use omq_tokio::{
+    Context, CurveKeypair, CurvePublicKey, CurveSecretKey, Error, Message, Options, Socket,
+    SocketType, TrySendError,
+};
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
@@ -12,6 +16,7 @@ use crate::cell::{Cell, Seat, WINDOW};
 use crate::contender::{
     Bound, Contender, Entry, KNOCKING, Play, TURN, locked, only, perform, rest, runtime,
 };
+use crate::keys;
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
@@ -156,7 +161,16 @@ impl Contender for Omq {
 
 impl Omq {
     fn socket(&self, kind: SocketType) -> Socket {
-        self.context.socket(kind, Options::default())
+        let options = Options::default();
+        let options = match kind {
+            SocketType::Pull if self.cell.curve => options.curve_server(pair(&keys::server())),
+            SocketType::Push if self.cell.curve => {
+                let server = CurvePublicKey::from_bytes(*keys::server().public_key().as_bytes());
+                options.curve_client(pair(&keys::client()), server)
+            }
+            _ => options,
+        };
+        self.context.socket(kind, options)
     }
 }
 
@@ -184,6 +198,13 @@ async fn receive_all(socket: &Socket, mut tally: Tally) -> Play {
             };
         }
         tokio::task::coop::consume_budget().await;
+    }
+}
+
+fn pair(keys: &KeyPair) -> CurveKeypair {
+    CurveKeypair {
+        public: CurvePublicKey::from_bytes(*keys.public_key().as_bytes()),
+        secret: CurveSecretKey::from_bytes(*keys.secret_key().as_bytes()),
     }
 }
 

@@ -4,7 +4,10 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use rzmq::socket::{ADAPTIVE_THROTTLE, LAST_ENDPOINT, SUBSCRIBE, TCP_CORK, XPUB_NODROP};
+use rzmq::socket::{
+    ADAPTIVE_THROTTLE, CURVE_PUBLIC_KEY, CURVE_SECRET_KEY, CURVE_SERVER, CURVE_SERVER_KEY,
+    LAST_ENDPOINT, SUBSCRIBE, TCP_CORK, XPUB_NODROP,
+};
 use rzmq::{Context, Msg, MsgFlags, Socket, SocketType, ZmqError};
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
@@ -14,6 +17,7 @@ use crate::cell::{Cell, Measure, Seat, WINDOW};
 use crate::contender::{
     Bound, Contender, Entry, KNOCKING, Play, locked, only, perform, rest, runtime,
 };
+use crate::keys;
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
@@ -42,10 +46,22 @@ struct Rzmq {
 
 impl Contender for Rzmq {
     fn push(&self, at: &str, letters: Vec<Letters>) -> Play {
+        let curve = self.cell.curve;
         let one = |mut letters: Letters| {
             let (at, context, streams) = (at.to_owned(), self.context.clone(), self.streams());
             async move {
                 let socket = socket(&context, SocketType::Push, streams).await?;
+                if curve {
+                    let client = keys::client();
+                    let server = keys::server();
+                    for (option, key) in [
+                        (CURVE_SERVER_KEY, server.public_key().as_bytes()),
+                        (CURVE_PUBLIC_KEY, client.public_key().as_bytes()),
+                        (CURVE_SECRET_KEY, client.secret_key().as_bytes()),
+                    ] {
+                        socket.set_option_raw(option, key).await?;
+                    }
+                }
                 socket.connect(&at).await?;
                 while let Some(letter) = letters.next() {
                     socket.send(message(letter)).await?;
@@ -58,9 +74,16 @@ impl Contender for Rzmq {
 
     fn pull(&self, at: &str, bound: Bound, tallies: Vec<Tally>) -> Play {
         let (at, context, streams) = (at.to_owned(), self.context.clone(), self.streams());
+        let curve = self.cell.curve;
         let mut tally = only(tallies)?;
         let role = async move {
             let socket = socket(&context, SocketType::Pull, streams).await?;
+            if curve {
+                let server = keys::server();
+                socket.set_option(CURVE_SERVER, 1i32).await?;
+                let secret = server.secret_key().as_bytes();
+                socket.set_option_raw(CURVE_SECRET_KEY, secret).await?;
+            }
             bound.at(bind(&socket, &at).await?);
             loop {
                 tally.take(body(&socket.recv().await?))?;

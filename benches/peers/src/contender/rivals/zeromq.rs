@@ -11,7 +11,7 @@ use zeromq::{
     SocketSend, SubSocket, XPubSocket, ZmqMessage,
 };
 
-use super::offers_no_seats;
+use super::offers_no_curve;
 use crate::cell::{Cell, Seat, Transport, WINDOW};
 use crate::contender::{
     Bound, Contender, Entry, KNOCKING, Play, locked, only, perform, rest, runtime,
@@ -25,7 +25,7 @@ pub const ENTRY: Entry = Entry {
         if cell.transport == Transport::Inproc {
             Err("it has no inproc")
         } else {
-            offers_no_seats(cell)
+            offers_no_curve(cell)
         }
     },
     make: |cell| {
