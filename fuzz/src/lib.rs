@@ -48,6 +48,7 @@ mod source {
     pub use self::socket::*;
     pub use self::stats::*;
 }
+mod memory;
 mod stream;
 mod targets;
 
@@ -64,15 +65,24 @@ pub use targets::*;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, the quickest first.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 19] = [
     ("greeting", greeting),
-    ("frames", frames),
-    ("commands", commands),
-    ("metadata", metadata),
-    ("z85", z85),
     ("endpoint", endpoint),
+    ("metadata", metadata),
     ("zap", zap),
+    ("commands", commands),
+    ("z85", z85),
     ("certificate", certificate),
+    ("frames", frames),
+    ("null", null),
+    ("plain", plain),
     ("index", index),
     ("crowded_index", crowded_index),
+    ("handshake", handshake),
+    ("engine", engine),
+    ("encrypted_engine", encrypted_engine),
+    ("curve_traffic", curve_traffic),
+    ("curve_client", curve_client),
+    ("curve_server", curve_server),
+    ("curve_handshake", curve_handshake),
 ];
