@@ -10,7 +10,11 @@ pub(crate) fn unfold(mut folded: &[u8]) -> Vec<u8> {
             (RUN, [len, content, rest @ ..]) => {
                 let len = size(*len).min(MOST.saturating_sub(octets.len()));
                 // A long run is for a body: as headers of many short frames it would only take time.
-                let content = if len > SHORT { content | 0x80 } else { *content };
+                let content = if len > SHORT {
+                    content | 0x80
+                } else {
+                    *content
+                };
                 octets.resize(octets.len() + len, content);
                 folded = rest;
             }
