@@ -11,7 +11,7 @@ use crate::zmtp::{CodecError, Command, Item, ZmtpCodec};
 #[derive(Debug, Arbitrary)]
 struct Input<'a> {
     cuts: Cuts,
-    max_message_size: u16,
+    max_message_size: u8,
     max_frames: u8,
     octets: &'a [u8],
 }

@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use bytes::{Bytes, BytesMut};
 
 use super::boxes::{Nonce, SharedKey};
-use super::said::{Change, Name, Other, SAID, SERVER_METADATA, client, command, one};
+use super::said::{Change, Name, Other, SAID, SERVER_METADATA, client, command, number, one};
 use super::{
     CLIENT_TRANSIENT, KEY, LONG_NONCE, LOW_ORDER, SERVER, SERVER_TRANSIENT, pair, public, shared,
 };
@@ -24,6 +24,7 @@ enum Say<'a> {
     Ready(Change<'a>),
     OwnReady {
         session: Session,
+        #[arbitrary(with = number)]
         number: u64,
         metadata: &'a [u8],
     },

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Bytes, BytesMut};
 
 use crate::mechanism::{Mechanism, Step};
@@ -89,6 +89,12 @@ impl Change<'_> {
         }
         body
     }
+}
+
+/// A short nonce: one of the first, or of the last that there are, so that two of them are often near each other.
+pub(super) fn number(input: &mut Unstructured) -> arbitrary::Result<u64> {
+    let number: i8 = input.arbitrary()?;
+    Ok(i64::from(number).cast_unsigned())
 }
 
 /// A command that nobody's keys are needed for.

@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use bytes::{Bytes, BytesMut};
 
 use super::boxes::{Nonce, SharedKey};
-use super::said::{CLIENT_METADATA, Change, Name, Other, SAID, command, one, server};
+use super::said::{CLIENT_METADATA, Change, Name, Other, SAID, command, number, one, server};
 use super::{
     CLIENT, CLIENT_TRANSIENT, KEY, LONG_NONCE, LOW_ORDER, SERVER, SERVER_TRANSIENT, STRANGER,
     public, shared,
@@ -26,7 +26,7 @@ struct Input<'a> {
 enum Say<'a> {
     Hello(Change<'a>),
     /// One that counts from another number than 1.
-    NumberedHello(u64),
+    NumberedHello(#[arbitrary(with = number)] u64),
     Initiate(Change<'a>),
     OwnInitiate(OwnInitiate<'a>),
     Other(Other<'a>),
@@ -36,6 +36,7 @@ enum Say<'a> {
 #[derive(Debug, Arbitrary)]
 struct OwnInitiate<'a> {
     cookie: Change<'a>,
+    #[arbitrary(with = number)]
     number: u64,
     claims: Claim,
     /// Whose secret key the vouch is made with.

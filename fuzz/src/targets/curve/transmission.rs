@@ -1,10 +1,12 @@
 //! Frames after the handshake, and what may become of them on the way.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use arbitrary::Arbitrary;
 
 use super::KEY;
 use super::boxes::{HEAD, SharedKey};
-use super::said::Change;
+use super::said::{Change, number};
 use super::traffic::{self, Side};
 use crate::mechanism::{Open, Traffic};
 use crate::stream::read;
@@ -17,7 +19,7 @@ struct Input<'a> {
 }
 
 /// In the order of their flags (C6).
-#[derive(Debug, Clone, Copy, Arbitrary)]
+#[derive(Debug, Clone, Copy, Hash, Arbitrary)]
 enum Kind {
     Last,
     More,
@@ -30,6 +32,7 @@ enum Arrival<'a> {
     Sealed(u8, Change<'a>),
     /// A box of somebody who has the key, with any number, flags and all.
     Own {
+        #[arbitrary(with = number)]
         number: u64,
         text: &'a [u8],
     },
@@ -42,14 +45,14 @@ pub fn curve_traffic(data: &[u8]) {
     let Some(input) = read::<Input>(data) else {
         return;
     };
-    let mut sender = begin(Side::Client);
+    let key = key_for(&input.sealed);
+    let mut sender = begin(Side::Client, &key);
     let sealed: Vec<Sealed> = input
         .sealed
         .iter()
-        .take(32)
         .map(|&(kind, body)| Sealed::new(&mut sender, kind, body))
         .collect();
-    let mut receiver = begin(Side::Server);
+    let mut receiver = begin(Side::Server, &key);
     let mut heard = HEARD;
     for arrival in input.arrives.iter().take(64) {
         let mut body = match arrival {
@@ -57,7 +60,7 @@ pub fn curve_traffic(data: &[u8]) {
                 change.apply(&sealed[usize::from(*index) % sealed.len()].wire)
             }
             Arrival::Sealed(..) => continue,
-            Arrival::Own { number, text } => own(*number, text),
+            Arrival::Own { number, text } => own(*number, text, &key),
             Arrival::Raw(octets) => octets.to_vec(),
         };
         let text = match arrival {
@@ -75,6 +78,15 @@ pub fn curve_traffic(data: &[u8]) {
         let opened = opened.ok().map(|(kind, at)| (kind, &body[at..]));
         assert_eq!(opened, expected, "{arrival:?}");
     }
+}
+
+/// A key for these frames alone: libFuzzer remembers what it saw compared, and would bring what was sealed in another run.
+fn key_for(frames: &[(Kind, &[u8])]) -> SharedKey {
+    let mut hasher = DefaultHasher::new();
+    frames.hash(&mut hasher);
+    let mut key = [0; KEY];
+    key[..8].copy_from_slice(&hasher.finish().to_be_bytes());
+    SharedKey::own(&key)
 }
 
 /// A frame that was sealed.
@@ -128,10 +140,9 @@ impl From<Kind> for FrameKind {
 }
 
 /// The body of a MESSAGE with this in its box.
-fn own(number: u64, text: &[u8]) -> Vec<u8> {
+fn own(number: u64, text: &[u8], key: &SharedKey) -> Vec<u8> {
     let mut body = [&[0; HEAD], text].concat();
-    session()
-        .under(b"CurveZMQMESSAGEC")
+    key.under(b"CurveZMQMESSAGEC")
         .seal(number.to_be_bytes(), &mut body);
     body[..8].copy_from_slice(b"\x07MESSAGE");
     body[8..16].copy_from_slice(&number.to_be_bytes());
@@ -140,7 +151,7 @@ fn own(number: u64, text: &[u8]) -> Vec<u8> {
 
 /// The frames of `plain`, sealed; what is behind the last whole one stays as it is.
 pub(in crate::targets) fn sealed(mut plain: &[u8]) -> Vec<u8> {
-    let mut sender = begin(Side::Client);
+    let mut sender = begin(Side::Client, &SharedKey::own(&USUAL_KEY));
     let mut wire = Vec::new();
     while let Ok(Some(header)) = FrameHeader::parse(plain) {
         let Some(end) = header.header_len.checked_add(header.body_len) else {
@@ -159,16 +170,13 @@ pub(in crate::targets) fn sealed(mut plain: &[u8]) -> Vec<u8> {
 
 /// What opens the frames of [`sealed`].
 pub(in crate::targets) fn opener() -> Box<dyn Open> {
-    begin(Side::Server).open
+    begin(Side::Server, &SharedKey::own(&USUAL_KEY)).open
 }
 
-fn begin(ours: Side) -> Traffic {
-    traffic::begin(&session(), ours, HEARD + 1, HEARD)
+fn begin(ours: Side, key: &SharedKey) -> Traffic {
+    traffic::begin(key, ours, HEARD + 1, HEARD)
 }
 
-fn session() -> SharedKey {
-    SharedKey::own(&[11; KEY])
-}
-
+const USUAL_KEY: [u8; KEY] = [11; KEY];
 /// The last number of the handshake.
 const HEARD: u64 = 2;
