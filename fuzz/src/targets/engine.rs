@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::curve::{opener, sealed};
@@ -23,8 +23,8 @@ struct Input<'a> {
     cuts: Cuts,
     /// The messages of a run, at most.
     most: u8,
-    /// In units of 4 octets.
-    max_message_size: u16,
+    #[arbitrary(with = limit)]
+    max_message_size: usize,
     max_frames: u8,
     publishes: bool,
     /// How many milliseconds lie between two pieces.
@@ -44,10 +44,7 @@ pub fn engine(data: &[u8]) {
     let (seen, end) = input.check(&wire, || None);
     let plain = Plain::read(
         &wire,
-        (
-            4 * usize::from(input.max_message_size),
-            usize::from(input.max_frames),
-        ),
+        (input.max_message_size, usize::from(input.max_frames)),
     );
     let mut found = plain.items.into_iter().filter_map(|item| match item {
         Item::Message(message) => Some(message),
@@ -71,6 +68,12 @@ pub fn encrypted_engine(data: &[u8]) {
     };
     let wire = sealed(&unfold(input.folded));
     input.check(&wire, || Some(opener()));
+}
+
+/// A size limit of any magnitude up to the usual one.
+fn limit(input: &mut Unstructured) -> arbitrary::Result<usize> {
+    let exponent = input.int_in_range(0..=26)?;
+    Ok(1 << exponent)
 }
 
 /// One thing that an engine makes of what it reads.
@@ -109,7 +112,7 @@ impl Input<'_> {
             version: Version::V3_1,
         };
         let limits = Limits {
-            max_message_size: 4 * usize::from(self.max_message_size),
+            max_message_size: self.max_message_size,
             max_frames: usize::from(self.max_frames),
             ..Limits::default()
         };
