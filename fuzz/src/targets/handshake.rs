@@ -345,7 +345,7 @@ fn receive(
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-/// What two sides hold beyond what has arrived, in octets.
-const SPARE: usize = 128 << 10;
+/// What two sides hold beyond what has arrived, in octets: each its state, and what it allocates ahead of a large body.
+const SPARE: usize = 2 * ((64 << 10) + (16 << 10));
 /// What two sides say to each other at most, in octets, with what is added.
 const MOST: usize = 16 << 10;
