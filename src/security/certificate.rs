@@ -145,7 +145,7 @@ impl FromStr for Certificate {
 }
 
 /// Who the owner of a certificate is: the key in Z85 is the user id, and the certificate's properties are the
-/// principal's.
+/// principal's. Of those whose names differ only in case, which are one to a principal, it has the last.
 impl From<&Certificate> for Principal {
     fn from(certificate: &Certificate) -> Self {
         let principal = Self::new(certificate.key().to_string());

@@ -133,11 +133,10 @@ impl Mechanism for CurveClient {
         _now: Instant,
         output: &mut BytesMut,
     ) -> Result<Step, HandshakeError> {
+        // Whatever goes wrong from here on, nothing is awaited any more.
+        let state = std::mem::replace(&mut self.state, State::Failed);
         let command = Command::decode(body)?;
-        match (
-            std::mem::replace(&mut self.state, State::Failed),
-            command.name(),
-        ) {
+        match (state, command.name()) {
             (State::AwaitsWelcome, WELCOME) => {
                 let session = self.welcome(command.data(), output)?;
                 self.state = State::AwaitsReady { session };

@@ -185,11 +185,10 @@ impl Mechanism for CurveServer {
         now: Instant,
         output: &mut BytesMut,
     ) -> Result<Step, HandshakeError> {
+        // Whatever goes wrong from here on, nothing is awaited any more.
+        let state = std::mem::replace(&mut self.state, State::Failed);
         let command = Command::decode(body)?;
-        match (
-            std::mem::replace(&mut self.state, State::Failed),
-            command.name(),
-        ) {
+        match (state, command.name()) {
             (State::AwaitsHello(entropy), HELLO) => {
                 self.state = self.hello(command.data(), entropy, now, output)?;
                 Ok(Step::Continue)

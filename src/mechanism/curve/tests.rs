@@ -467,6 +467,19 @@ fn c12_each_command_has_its_one_place() {
 }
 
 #[test]
+fn c12_after_what_cannot_be_read_nothing_is_awaited() {
+    for (mut side, awaited, name) in [
+        (server(), hello(), "HELLO"),
+        (client(), welcome(), "WELCOME"),
+    ] {
+        failed(side.hears(b"\x05HELL"));
+        let name = name.into();
+        let unexpected = HandshakeError::UnexpectedCommand { name };
+        assert_eq!(failed(side.hears(awaited)), unexpected);
+    }
+}
+
+#[test]
 fn c13_another_version_is_refused() {
     for version in [[1, 1], [2, 0], [0, 0]] {
         let mut hello = hello().to_vec();
