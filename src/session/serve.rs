@@ -241,6 +241,7 @@ fn config(owner: &dyn Owner, address: PeerAddress) -> HandshakeConfig {
         limits: Limits {
             max_message_size: options.max_message_size,
             max_frames: options.max_frames,
+            max_topic_size: options.max_topic_size,
             ..Limits::default()
         },
         heartbeat: options.heartbeat.map(|heartbeat| HeartbeatConfig {

@@ -16,7 +16,7 @@ use crate::pattern::{Outbound, Row, SocketType, parse_subscription, subscription
 use crate::pipe::{Life, Load, PeerId, Pipe, PipeConfig, ReadyList, Told, Wake, lock};
 use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicIndex, TopicSet};
 use crate::security::Principal;
-use crate::session::{Accepting, Dialing, Newcomer, Owner, Tasks};
+use crate::session::{Accepting, Dialing, Gate, Intercepted, Newcomer, Owner, Tasks};
 use crate::stats::{Drops, Stats};
 
 /// A socket without its type: options, policies, pipes and tasks.
@@ -31,6 +31,7 @@ pub(crate) struct Core {
     pub policy: Mutex<Policy>,
     pub inbound: Mutex<Inbound>,
     pub tasks: Tasks,
+    pub gate: Gate,
     pub reporter: Reporter,
     /// How many peers are connected.
     pub connected: watch::Sender<usize>,
@@ -84,8 +85,6 @@ pub(crate) struct Inbound {
 
 /// The most subscription events of one peer that wait for an XPUB's user.
 const MAX_EVENTS: usize = 1 << 17;
-/// The most octets of topics of one peer.
-const MAX_TOPIC_OCTETS: usize = 16 << 20;
 
 impl Core {
     pub fn new(socket_type: SocketType, options: Options) -> Arc<Self> {
@@ -116,12 +115,13 @@ impl Core {
         Arc::new_cyclic(|itself| Self {
             socket_type,
             row,
-            options,
             pipes,
             state: Mutex::default(),
             policy: Mutex::new(policy),
             inbound: Mutex::default(),
             tasks: Tasks::default(),
+            gate: Gate::new(&options),
+            options,
             reporter: Reporter::default(),
             connected: watch::Sender::new(0),
             subscribers: watch::Sender::new(0),
@@ -319,7 +319,7 @@ impl Core {
 
     fn check_subscriptions(&self, (topics, octets): (usize, usize)) -> Result<(), DisconnectCause> {
         let limit = self.options.max_subscriptions;
-        if topics > limit || octets > MAX_TOPIC_OCTETS {
+        if topics > limit || octets > self.options.max_subscriptions_size {
             return Err(DisconnectCause::TooManySubscriptions { limit });
         }
         Ok(())
@@ -372,6 +372,10 @@ impl Owner for Core {
 
     fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     fn report(&self, event: Event) {
@@ -585,6 +589,11 @@ impl Owner for Core {
         subscribe: bool,
         topic: &[u8],
     ) -> Result<(), DisconnectCause> {
+        let limit = self.options.max_topic_size;
+        if subscribe && topic.len() > limit {
+            let size = topic.len();
+            return Err(DisconnectCause::TopicTooLong { size, limit });
+        }
         let allowed = |peer: &PeerInfo| {
             peer.principal()
                 .is_none_or(|principal| principal.may_subscribe(topic))
@@ -607,16 +616,21 @@ impl Owner for Core {
         self.tell_forbidden(pipe, |told| &mut told.message, || Forbidden::Message);
     }
 
-    fn intercept(&self, pipe: &Arc<Pipe>, message: Message) -> Result<(), DisconnectCause> {
+    fn intercept(
+        &self,
+        pipe: &Arc<Pipe>,
+        message: Message,
+    ) -> Result<Intercepted, DisconnectCause> {
         if self.row.outbound == Outbound::Subscribers {
             // S2: both forms from every peer, at any time.
             if let Some((subscribe, topic)) = parse_subscription(&message) {
-                return self.subscription(pipe, subscribe, topic);
+                self.subscription(pipe, subscribe, topic)?;
+                return Ok(Intercepted::Subscription);
             }
         }
         if pipe.peer().is_some_and(|peer| peer.0.muted) {
             self.forbidden(pipe, Load::one(message.size()));
-            return Ok(());
+            return Ok(Intercepted::Message);
         }
         // S5
         if self.socket_type == SocketType::XPub {
@@ -625,10 +639,10 @@ impl Owner for Core {
             } else {
                 lock(&self.inbound).dropped.unread += 1;
             }
-            return Ok(());
+            return Ok(Intercepted::Message);
         }
         lock(&self.inbound).dropped.unexpected += 1;
-        Ok(())
+        Ok(Intercepted::Message)
     }
 }
 
