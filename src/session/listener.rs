@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tracing::info_span;
 
@@ -88,6 +89,8 @@ async fn accept_all(owner: &Arc<dyn Owner>, endpoint: &Endpoint, listener: &List
         match listener.accept().await {
             Ok(stream) => {
                 delay = FIRST_DELAY;
+                // A crowd that comes does not keep those waiting that are here.
+                yield_now().await;
                 let address = stream.peer_address();
                 let (place, arrival) = match owner.gate().enter(address, stream.file()) {
                     Ok(entered) => entered,
