@@ -1,9 +1,13 @@
 //! [`Message`]: the one value that travels, 1..n frames of octets.
 
+mod short;
+
 use std::fmt;
 use std::ops::Index;
 
 use bytes::Bytes;
+
+use self::short::{INLINE, Short};
 
 /// A message: one or more frames, sent and received as a whole.
 ///
@@ -25,35 +29,21 @@ use bytes::Bytes;
 #[derive(Clone)]
 pub struct Message(Repr);
 
-/// Every part is a whole number of aligned words, the discriminant too: a message that is moved right after it was made
-/// must not wait for stores of a byte and loads of a word to be sorted out. (Measured: that cost as much as the rest of
-/// receiving a small message.)
 #[derive(Clone)]
-#[repr(usize)]
 enum Repr {
     /// One frame of at most [`INLINE`] octets.
-    Inline { len: usize, octets: Octets },
+    Inline(Short),
     /// One frame.
     One(Bytes),
     /// Frames in order; never empty. May hold a single frame after `pop_front`.
     Many(Vec<Bytes>),
 }
 
-#[derive(Clone, Copy)]
-#[repr(align(8))]
-struct Octets([u8; INLINE]);
-
-/// The largest single frame that is kept inside the value.
-pub(crate) const INLINE: usize = 64;
-
 impl Message {
     /// A message of one empty frame.
     #[must_use]
     pub const fn new() -> Self {
-        Self(Repr::Inline {
-            len: 0,
-            octets: Octets([0; INLINE]),
-        })
+        Self(Repr::Inline(Short::EMPTY))
     }
 
     /// A message of one frame, copied from `frame`.
@@ -63,26 +53,19 @@ impl Message {
     #[must_use]
     #[inline]
     pub fn copy_from_slice(frame: &[u8]) -> Self {
-        // Built in place: through `inline`, the octets would be copied once more.
-        if frame.len() <= INLINE {
-            let mut octets = Octets([0; INLINE]);
-            octets.0[..frame.len()].copy_from_slice(frame);
-            let len = frame.len();
-            Self(Repr::Inline { len, octets })
-        } else {
-            Self(Repr::One(Bytes::copy_from_slice(frame)))
+        match Short::new(frame) {
+            Some(short) => Self(Repr::Inline(short)),
+            None => Self(Repr::One(Bytes::copy_from_slice(frame))),
         }
     }
 
     /// A message of one frame, copied from the first `len` of `octets`; `None` if there are fewer.
-    ///
-    /// A small body with enough behind it is copied by the whole width, which needs no call and no loop.
     #[inline]
     pub(crate) fn from_head_of(octets: &[u8], len: usize) -> Option<Self> {
         match octets.first_chunk() {
             Some(chunk) if len <= INLINE => {
-                let octets = Octets(*chunk);
-                Some(Self(Repr::Inline { len, octets }))
+                let short = Short::head_of(chunk, len)?;
+                Some(Self(Repr::Inline(short)))
             }
             _ => octets.get(..len).map(Self::copy_from_slice),
         }
@@ -93,7 +76,7 @@ impl Message {
     #[expect(clippy::len_without_is_empty, reason = "a message is never empty")]
     pub fn len(&self) -> usize {
         match &self.0 {
-            Repr::Inline { .. } | Repr::One(_) => 1,
+            Repr::Inline(_) | Repr::One(_) => 1,
             Repr::Many(frames) => frames.len(),
         }
     }
@@ -109,7 +92,7 @@ impl Message {
     #[inline]
     pub fn size(&self) -> usize {
         match &self.0 {
-            Repr::Inline { len, .. } => *len,
+            Repr::Inline(short) => short.len(),
             Repr::One(frame) => frame.len(),
             Repr::Many(frames) => frames.iter().map(Bytes::len).sum(),
         }
@@ -120,7 +103,7 @@ impl Message {
     #[inline]
     pub fn first(&self) -> &[u8] {
         match &self.0 {
-            Repr::Inline { len, octets } => &octets.0[..*len],
+            Repr::Inline(short) => short.octets(),
             Repr::One(frame) => frame,
             Repr::Many(frames) => &frames[0],
         }
@@ -186,7 +169,7 @@ impl Message {
     /// The frame at `index` as `Bytes` that can be kept without copying, when it is not inline.
     pub(crate) fn shared(&self, index: usize) -> Option<&Bytes> {
         match &self.0 {
-            Repr::Inline { .. } => None,
+            Repr::Inline(_) => None,
             Repr::One(frame) => (index == 0).then_some(frame),
             Repr::Many(frames) => frames.get(index),
         }
@@ -194,9 +177,7 @@ impl Message {
 
     fn into_vec(self) -> Vec<Bytes> {
         match self.0 {
-            Repr::Inline { len, octets } => {
-                vec![Bytes::copy_from_slice(&octets.0[..len])]
-            }
+            Repr::Inline(short) => vec![Bytes::copy_from_slice(short.octets())],
             Repr::One(frame) => vec![frame],
             Repr::Many(frames) => frames,
         }
@@ -209,7 +190,7 @@ impl Message {
         }
         match &mut self.0 {
             Repr::Many(frames) => frames,
-            Repr::Inline { .. } | Repr::One(_) => unreachable!("made multipart above"),
+            Repr::Inline(_) | Repr::One(_) => unreachable!("made multipart above"),
         }
     }
 }
@@ -368,8 +349,8 @@ mod tests {
 
     #[test]
     fn the_value_is_small() {
-        assert_eq!(size_of::<Message>(), 80);
-        assert_eq!(size_of::<Option<Message>>(), 80);
+        assert_eq!(size_of::<Message>(), 72);
+        assert_eq!(size_of::<Option<Message>>(), 72);
     }
 
     #[test]

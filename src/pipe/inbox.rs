@@ -5,7 +5,9 @@ use std::ops::{AddAssign, SubAssign};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 
-use super::{Pipe, ReadyList, buffers, lock};
+use bytes::BytesMut;
+
+use super::{Pipe, Push, ReadyList, buffers, lock};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::stats::{Drops, Stats};
@@ -109,20 +111,37 @@ impl Inbox {
         }
     }
 
-    /// Queues one message from the near outbox, which has asked for [`room`](Self::room): nobody else writes here.
+    /// Queues one message from the writer, which has asked for [`room`](Self::room): nobody else writes here.
     pub fn push(&self, pipe: &Arc<Pipe>, message: Message) {
         let load = Load::one(message.size());
         self.append(pipe, Arrival::Message(message), load);
     }
 
+    /// Queues a copy of `message` from the near outbox if `usable`, told how many messages go in, leaves room for it.
+    #[inline]
+    pub fn offer(
+        &self,
+        pipe: &Arc<Pipe>,
+        message: &Message,
+        usable: impl Fn(usize) -> usize,
+    ) -> Push {
+        let mut state = lock(&self.state);
+        if usable(state.room()) == 0 {
+            return Push::Full;
+        }
+        state.push_copy(message);
+        let full = usable(state.room()) == 0;
+        let announce = state.list();
+        drop(state);
+        if let Some(readable) = announce {
+            readable.announce(pipe);
+        }
+        Push::Done { full }
+    }
+
     /// How many messages go in.
     pub fn room(&self) -> usize {
-        let state = lock(&self.state);
-        if state.conflate {
-            usize::MAX
-        } else {
-            state.room()
-        }
+        lock(&self.state).room()
     }
 
     /// Appends messages, no more than [`poll_room`](Self::poll_room) gave. Wakes the reader at most once.
@@ -154,11 +173,11 @@ impl Inbox {
         }
     }
 
-    /// Counts messages that came from a principal who may not send, and were not queued.
-    pub fn forbid(&self, load: Load) {
+    /// Counts messages that came and are not queued, under `cause`.
+    pub fn refuse(&self, load: Load, cause: impl FnOnce(&mut Drops) -> &mut u64) {
         let mut state = lock(&self.state);
         state.count(load);
-        state.dropped.forbidden += load.messages as u64;
+        *cause(&mut state.dropped) += load.messages as u64;
     }
 
     /// Counts a subscription that its principal may not have.
@@ -169,11 +188,7 @@ impl Inbox {
     /// How many messages may be appended, once it is not none.
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<usize> {
         let mut state = lock(&self.state);
-        let room = if state.conflate {
-            usize::MAX
-        } else {
-            state.room()
-        };
+        let room = state.room();
         if room > 0 {
             return Poll::Ready(room);
         }
@@ -273,6 +288,10 @@ impl Inbox {
 
 /// The most octets that wait here whatever the mark says.
 const MAX_EVENT_OCTETS: usize = 16 << 20;
+/// Messages of up to so many octets are copied from one socket of this process to the other rather than shared.
+const COPIED: usize = 4 << 10;
+/// The room of the first run of a pipe that begins to fill; the next are larger.
+const FIRST_RUN: usize = 8 << 10;
 /// An empty queue with more places than this is given back to the allocator.
 const KEEP: usize = 64;
 
@@ -297,6 +316,16 @@ impl Arrival {
         }
     }
 
+    /// A run that begins with `message`, for which there is room.
+    fn run_of(message: &Message, octets: BytesMut) -> Self {
+        let mut run = Run::within(octets);
+        if run.append(message) {
+            Self::Run(run)
+        } else {
+            Self::Message(message.clone())
+        }
+    }
+
     fn into_last(self) -> Option<Message> {
         match self {
             Self::Run(mut run) => std::iter::from_fn(|| run.next()).last(),
@@ -306,7 +335,11 @@ impl Arrival {
 }
 
 impl State {
+    #[inline]
     fn room(&self) -> usize {
+        if self.conflate {
+            return usize::MAX;
+        }
         let mut there = self.queued;
         there += self.held;
         self.marks.room(there.messages, there.octets)
@@ -320,6 +353,28 @@ impl State {
         if self.conflate {
             self.conflate_queue();
         }
+    }
+
+    /// Queues a copy of `message`. One that waits alone is kept as it is; behind another, a small one is copied into a run:
+    /// what is allocated by one thread and freed by another costs more than that.
+    #[inline]
+    fn push_copy(&mut self, message: &Message) {
+        let load = Load::one(message.size());
+        let copied = !self.conflate && load.octets <= COPIED;
+        let arrival = match self.queue.back_mut() {
+            Some(Arrival::Run(run)) if copied => {
+                if run.append(message) {
+                    self.queued += load;
+                    return self.count(load);
+                }
+                Arrival::run_of(message, buffers::take())
+            }
+            Some(Arrival::Message(_)) if copied => {
+                Arrival::run_of(message, BytesMut::with_capacity(FIRST_RUN))
+            }
+            _ => Arrival::Message(message.clone()),
+        };
+        self.push(arrival, load);
     }
 
     #[inline]

@@ -4,13 +4,15 @@
 //! in). Routing policies see pipes, sessions see pipes, neither sees the other. When a queue changes state (empty to
 //! not empty, full to half full) the pipe announces itself once on the socket's [`ReadyList`].
 //!
-//! Locks: a routing policy's lock may be held while a pipe's lock is taken, a pipe's outbox lock while the far inbox's
-//! is (inproc), and any of them while a ready list's is. Never the other way round.
+//! Locks: the outboxes of a socket share the lock of its routing policy ([`Outgoing`]), those of a pair within the process have their
+//! own, which is taken under it. Under either the lock of the far inbox may be taken (inproc), and under any of them a ready list's.
+//! Never the other way round.
 
 mod batch;
 pub(crate) mod buffers;
 mod inbox;
 mod outbox;
+mod outgoing;
 mod ready;
 
 use std::fmt;
@@ -19,7 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use self::batch::Writing;
 pub(crate) use self::inbox::{Arrival, Inbox, Load};
-pub(crate) use self::outbox::{FarSocket, Life, Outbox, Push, Take};
+pub(crate) use self::outbox::{Claim, FarSocket, Life, Outbox, Push, Take};
+pub(crate) use self::outgoing::{Outgoing, Queues};
 pub(crate) use self::ready::{ReadyList, Wake};
 
 use crate::monitor::PeerInfo;
@@ -76,6 +79,8 @@ pub(crate) struct PipeConfig {
     pub send: Marks,
     pub recv: Marks,
     pub conflate: bool,
+    /// Where the queues to send are.
+    pub outgoing: Arc<Outgoing>,
     pub readable: Arc<ReadyList>,
     pub writable: Arc<ReadyList>,
 }
@@ -85,12 +90,7 @@ impl Pipe {
     pub fn wire(config: &PipeConfig, immediate: bool) -> Arc<Self> {
         Arc::new(Self {
             id: PeerId::next(),
-            outbox: Outbox::wire(
-                config.send,
-                config.conflate,
-                immediate,
-                config.writable.clone(),
-            ),
+            outbox: Outbox::wire(config, immediate),
             inbox: Inbox::new(config.recv, config.conflate, Some(config.readable.clone())),
             peer: Mutex::default(),
             retired: AtomicBool::new(false),
@@ -176,6 +176,6 @@ impl Pipe {
 
 /// Locks `mutex`. No code of ours panics while it holds a lock, and each critical section leaves its data whole, so
 /// that a poisoned lock is still good.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

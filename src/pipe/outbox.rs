@@ -3,8 +3,9 @@
 mod crossing;
 mod wire;
 
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -13,7 +14,8 @@ use bytes::BytesMut;
 use self::crossing::Crossing;
 pub(crate) use self::crossing::FarSocket;
 use self::wire::{Gate, Wire};
-use super::{Pipe, ReadyList, Writing, lock};
+use super::outgoing::{self, Place, Queues};
+use super::{Pipe, PipeConfig, ReadyList, Writing, lock};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::stats::{Drops, Stats};
@@ -29,7 +31,28 @@ use crate::zmtp::{Version, put_subscription};
 /// The mark bounds what waits here. What the session has taken is on its way to the kernel and no longer counts, as
 /// libzmq's encoder and the kernel's own buffers do not; it is never more than one queue full.
 pub(crate) struct Outbox {
-    state: Mutex<State>,
+    home: Home,
+    signals: Signals,
+}
+
+/// Where a queue is.
+enum Home {
+    /// With the others of its socket.
+    Socket(Place),
+    /// By itself: the pipes of two sockets in one process, so that neither locks what the other sends.
+    Own(Box<Mutex<Queue>>),
+}
+
+/// One queue, locked.
+enum Locked<'a> {
+    Socket(outgoing::Locked<'a>),
+    /// The lock of its socket is the caller's.
+    Here(&'a mut Queue),
+    Own(MutexGuard<'a, Queue>),
+}
+
+/// What can be looked at without a lock.
+struct Signals {
     /// The session waits for something to be queued, and nothing has happened since. Changed under the lock; read without
     /// it by a session that was woken for another reason, while a sender may hold the lock over a write.
     parked: AtomicBool,
@@ -37,7 +60,7 @@ pub(crate) struct Outbox {
     direct: AtomicBool,
 }
 
-struct State {
+pub(super) struct Queue {
     link: Link,
     marks: Marks,
     conflate: bool,
@@ -75,6 +98,19 @@ pub(crate) enum Life {
     Ended,
 }
 
+/// By what right a message comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// The pipe's turn has come. If it is full, or full then, it announces itself when there is room.
+    Turn,
+    /// The same, and if there is no room the message is dropped, which is counted.
+    Drop,
+    /// The message is the socket's own, out of turn.
+    Aside,
+    /// A place was kept for it.
+    Reserved,
+}
+
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Push {
@@ -97,14 +133,24 @@ pub(crate) enum Take {
     Ended,
 }
 
+impl Signals {
+    /// Something is to be done: the waker that says so.
+    fn unpark(&self, session: &mut Option<Waker>) -> Option<Waker> {
+        self.parked.store(false, Ordering::Release);
+        session.take()
+    }
+}
+
 impl Outbox {
     /// With `immediate`, messages are taken only while there is a connection.
-    pub fn wire(marks: Marks, conflate: bool, immediate: bool, writable: Arc<ReadyList>) -> Self {
+    pub fn wire(config: &PipeConfig, immediate: bool) -> Self {
         let wire = Wire {
             gate: if immediate { Gate::Shut } else { Gate::None },
             ..Wire::default()
         };
-        Self::new(Link::Wire(wire), marks, conflate, Some(writable))
+        let writable = Some(config.writable.clone());
+        let queue = Queue::new(Link::Wire(wire), config.send, config.conflate, writable);
+        Self::at(Home::Socket(Place::of(queue, &config.outgoing)))
     }
 
     /// Without a far pipe; [`cross`](Self::cross) sets it.
@@ -118,131 +164,84 @@ impl Outbox {
             immediate,
             ..Crossing::default()
         };
-        Self::new(Link::Inproc(crossing), no_marks, false, writable)
+        let queue = Queue::new(Link::Inproc(crossing), no_marks, false, writable);
+        Self::at(Home::Own(Box::new(Mutex::new(queue))))
     }
 
-    fn new(link: Link, marks: Marks, conflate: bool, writable: Option<Arc<ReadyList>>) -> Self {
+    fn at(home: Home) -> Self {
         Self {
-            state: Mutex::new(State {
-                link,
-                marks,
-                conflate,
-                life: Life::Open,
-                session: None,
-                reserved: 0,
-                lost: false,
-                left: 0,
-                blocked: false,
-                writable,
-                messages: 0,
-                octets: 0,
-                dropped: Drops::default(),
-            }),
-            parked: AtomicBool::new(false),
-            direct: AtomicBool::new(true),
+            home,
+            signals: Signals {
+                parked: AtomicBool::new(false),
+                direct: AtomicBool::new(true),
+            },
         }
     }
 
-    /// Queues `message` if there is room.
+    fn lock(&self) -> Locked<'_> {
+        match &self.home {
+            Home::Socket(place) => Locked::Socket(place.lock()),
+            Home::Own(queue) => Locked::Own(lock(queue)),
+        }
+    }
+
+    /// The same under the lock of the socket.
+    fn within<'a>(&'a self, queues: &'a mut Queues) -> Locked<'a> {
+        match &self.home {
+            Home::Socket(place) => Locked::Here(queues.at(place).0),
+            Home::Own(queue) => Locked::Own(lock(queue)),
+        }
+    }
+
+    /// Queues `message` if there is room, under the lock of the socket, whose `queues` they are.
     ///
     /// A lone message on an idle connection is written at once, from the caller's task: a hop to the session's task
     /// would cost more than the write. A second one that follows before anything came back, or before the session had
     /// its turn, is queued, so that a tight loop fills batches.
     #[inline]
-    pub fn try_push(&self, message: &Message) -> Push {
-        self.push(message, 0, true)
-    }
-
-    /// Queues a message of the socket's own, out of turn.
-    pub fn push_aside(&self, message: &Message) -> Push {
-        self.push(message, 0, false)
-    }
-
-    /// Keeps a place for one message, which [`push_reserved`](Self::push_reserved) fills or
-    /// [`release`](Self::release) gives back.
-    pub fn reserve(&self) -> bool {
-        let mut state = lock(&self.state);
-        let room = state.room(0) > 0;
-        if room {
-            state.reserved += 1;
+    pub fn try_push(&self, queues: &mut Queues, message: &Message, claim: Claim) -> Push {
+        match &self.home {
+            Home::Socket(place) => {
+                let (queue, woken) = queues.at(place);
+                queue.push(&self.signals, message, claim, woken)
+            }
+            Home::Own(queue) => lock(queue).push(&self.signals, message, claim, &mut Vec::new()),
         }
-        state.blocked |= !room;
-        room
     }
 
-    pub fn push_reserved(&self, message: &Message) -> Push {
-        self.push(message, 1, false)
+    /// Queues `message` if there is room, by a caller who holds no lock.
+    pub fn push(&self, message: &Message, claim: Claim) -> Push {
+        match &self.home {
+            Home::Socket(place) => place.with(|queues| self.try_push(queues, message, claim)),
+            Home::Own(queue) => lock(queue).push(&self.signals, message, claim, &mut Vec::new()),
+        }
+    }
+
+    /// Keeps a place for one message, under the lock of the socket; [`Claim::Reserved`] fills it or
+    /// [`release`](Self::release) gives it back.
+    pub fn reserve(&self, queues: &mut Queues) -> bool {
+        let mut queue = self.within(queues);
+        let room = queue.room(0) > 0;
+        if room {
+            queue.reserved += 1;
+        }
+        queue.blocked |= !room;
+        room
     }
 
     pub fn release(&self, pipe: &Arc<Pipe>) {
-        lock(&self.state).reserved -= 1;
+        self.lock().reserved -= 1;
         self.announce_room(pipe);
     }
 
-    /// `reserved` places of the caller's own are given up with the message.
-    #[inline]
-    fn push(&self, message: &Message, reserved: usize, in_turn: bool) -> Push {
-        let mut guard = lock(&self.state);
-        let state = &mut *guard;
-        state.reserved -= reserved;
-        if state.life != Life::Open {
-            return Push::Closed;
-        }
-        let room = state.room(reserved);
-        if room == 0 {
-            state.blocked |= in_turn;
-            return Push::Full;
-        }
-        let wakeup = match &mut state.link {
-            Link::Wire(wire) => {
-                if state.conflate {
-                    state.dropped.conflated += wire.clear() as u64;
-                }
-                wire.queue.push(message);
-                // What a later message may replace must not be half written.
-                let written = !state.conflate && wire.write_here(&self.direct, room == 1);
-                if !written && self.parked.load(Ordering::Relaxed) {
-                    self.unpark(&mut state.session)
-                } else {
-                    None
-                }
-            }
-            Link::Inproc(crossing) => {
-                if !crossing.push(message) {
-                    return Push::Closed;
-                }
-                None
-            }
-        };
-        state.messages += 1;
-        state.octets += message.size() as u64;
-        state.lost = false;
-        let full = state.room(0) == 0;
-        // A pipe that is written to aside keeps its place in the ring.
-        state.blocked |= full && in_turn;
-        drop(guard);
-        if let Some(session) = wakeup {
-            session.wake();
-        }
-        Push::Done { full }
-    }
-
-    /// Whether a message would be taken now. If not, the pipe announces itself when there is room.
-    pub fn has_room(&self) -> bool {
-        let mut state = lock(&self.state);
-        let room = state.room(0) > 0;
-        state.blocked |= !room;
-        room
-    }
-
-    /// Whether the pipe is open and has no room; it then announces itself when there is.
-    pub fn is_full(&self) -> bool {
-        !self.has_room() && self.is_open()
+    /// Whether the pipe is open and has no room, under the lock of the socket; it then announces itself when it has.
+    pub fn is_full(&self, queues: &mut Queues) -> bool {
+        self.within(queues).is_full()
     }
 
     /// Announces `pipe`, whose outbox this is, now if there is room and else when there is.
     pub fn invite(&self, pipe: &Arc<Pipe>) {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         state.blocked = true;
         if state.room(0) > 0 {
             drop(state);
@@ -252,7 +251,7 @@ impl Outbox {
 
     /// There is a connection, to a peer that speaks `version`.
     pub fn connected(&self, pipe: &Arc<Pipe>, version: Version) {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         if let Link::Wire(wire) = &mut state.link {
             wire.version = Some(version);
             if wire.gate == Gate::Shut {
@@ -266,13 +265,13 @@ impl Outbox {
     /// Sends a subscription or its end, beside the messages and whatever the mark says (S9). Nothing is sent without a
     /// connection: the next one begins with all subscriptions.
     pub fn push_subscription(&self, subscribe: bool, topic: &[u8]) {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         match &mut state.link {
             Link::Wire(wire) => {
                 let Some(version) = wire.version else { return };
                 put_subscription(version, subscribe, topic, &mut wire.commands);
                 wire.idle = None;
-                let session = self.unpark(&mut state.session);
+                let session = self.signals.unpark(&mut state.session);
                 drop(state);
                 if let Some(session) = session {
                     session.wake();
@@ -290,7 +289,7 @@ impl Outbox {
 
     /// The far pipe, if it is in this process.
     pub fn far(&self) -> Option<Arc<Pipe>> {
-        match &lock(&self.state).link {
+        match &self.lock().link {
             Link::Inproc(crossing) => crossing.far.clone(),
             Link::Wire(_) => None,
         }
@@ -299,14 +298,14 @@ impl Outbox {
     /// Joins the outbox of `near` to the inbox of `far`.
     pub fn cross(&self, near: &Arc<Pipe>, far: &Arc<Pipe>) {
         far.inbox.fed_by(near);
-        if let Link::Inproc(crossing) = &mut lock(&self.state).link {
+        if let Link::Inproc(crossing) = &mut self.lock().link {
             crossing.far = Some(far.clone());
         }
     }
 
     /// The far pipe has a socket now.
     pub fn join(&self, far_socket: Arc<dyn FarSocket>) {
-        if let Link::Inproc(crossing) = &mut lock(&self.state).link {
+        if let Link::Inproc(crossing) = &mut self.lock().link {
             crossing.intercepts = !far_socket.receives();
             crossing.socket = Some(far_socket);
         }
@@ -314,7 +313,7 @@ impl Outbox {
 
     /// The far socket refused: another one may come.
     pub fn unjoin(&self) {
-        if let Link::Inproc(crossing) = &mut lock(&self.state).link {
+        if let Link::Inproc(crossing) = &mut self.lock().link {
             crossing.socket = None;
             crossing.intercepts = false;
         }
@@ -322,23 +321,20 @@ impl Outbox {
 
     /// Which list is told of room from now on.
     pub fn announce_on(&self, writable: Arc<ReadyList>) {
-        lock(&self.state).writable = Some(writable);
+        self.lock().writable = Some(writable);
     }
 
     /// Tells the socket that `pipe`, whose outbox this is, has room, if anybody wants to know.
     pub fn announce_room(&self, pipe: &Arc<Pipe>) {
-        let mut state = lock(&self.state);
-        if std::mem::take(&mut state.blocked)
-            && let Some(writable) = state.writable.clone()
-        {
-            drop(state);
+        let room = self.lock().wanted_room();
+        if let Some(writable) = room {
             writable.announce(pipe);
         }
     }
 
     /// The same, if there is.
     pub fn announce_if_room(&self, pipe: &Arc<Pipe>) {
-        if lock(&self.state).room(0) > 0 {
+        if self.lock().room(0) > 0 {
             self.announce_room(pipe);
         }
     }
@@ -357,7 +353,7 @@ impl Outbox {
         into: &mut Writing,
     ) -> Poll<Take> {
         debug_assert!(into.is_empty());
-        let mut guard = lock(&self.state);
+        let mut guard = self.lock();
         let state = &mut *guard;
         let Link::Wire(wire) = &mut state.link else {
             return Poll::Ready(Take::Ended);
@@ -372,11 +368,11 @@ impl Outbox {
             }
             state.session = Some(cx.waker().clone());
             wire.idle = idle.cloned();
-            self.parked.store(true, Ordering::Release);
+            self.signals.parked.store(true, Ordering::Release);
             return Poll::Pending;
         }
         wire.idle = None;
-        self.parked.store(false, Ordering::Release);
+        self.signals.parked.store(false, Ordering::Release);
         if !wire.queue.is_begun() && (!wire.commands.is_empty() || !replies.is_empty()) {
             into.push_framed(replies);
             replies.clear();
@@ -386,7 +382,9 @@ impl Outbox {
         }
         std::mem::swap(&mut wire.queue, into);
         wire.taken = into.messages();
-        self.direct.store(wire.taken <= 1, Ordering::Relaxed);
+        self.signals
+            .direct
+            .store(wire.taken <= 1, Ordering::Relaxed);
         drop(guard);
         self.announce_room(pipe);
         Poll::Ready(Take::Write)
@@ -394,24 +392,18 @@ impl Outbox {
 
     /// Something came from the peer: the next message is likely an answer, and may be written by its sender.
     pub fn heard(&self) {
-        self.direct.store(true, Ordering::Relaxed);
+        self.signals.direct.store(true, Ordering::Relaxed);
     }
 
     /// Whether nothing has changed for the session since it last found nothing to do. If something does from now on, the
     /// session is woken.
     pub fn is_parked(&self) -> bool {
-        self.parked.load(Ordering::Acquire)
-    }
-
-    /// Something is to be done: the waker that says so.
-    fn unpark(&self, session: &mut Option<Waker>) -> Option<Waker> {
-        self.parked.store(false, Ordering::Release);
-        session.take()
+        self.signals.parked.load(Ordering::Acquire)
     }
 
     /// How long the pipe goes on; `cx` is woken when that changes.
     pub fn life(&self, cx: &mut Context<'_>) -> Life {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         match &mut state.session {
             Some(session) => session.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
@@ -430,7 +422,7 @@ impl Outbox {
 
     /// Ends the pipe, after what is queued or at once. A later call can only shorten it.
     pub fn end(&self, life: Life) {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         state.life = match (state.life, life) {
             (Life::Ended, _) => return,
             (Life::Draining(Some(sooner)), Life::Draining(later)) => {
@@ -441,7 +433,7 @@ impl Outbox {
         if let Link::Wire(wire) = &mut state.link {
             wire.idle = None;
         }
-        let session = self.unpark(&mut state.session);
+        let session = self.signals.unpark(&mut state.session);
         drop(state);
         if let Some(session) = session {
             session.wake();
@@ -449,23 +441,19 @@ impl Outbox {
     }
 
     pub fn is_ended(&self) -> bool {
-        lock(&self.state).life == Life::Ended
-    }
-
-    pub fn is_open(&self) -> bool {
-        lock(&self.state).life == Life::Open
+        self.lock().life == Life::Ended
     }
 
     /// The connection is gone. The messages that it did not carry, `unsent` and the queued, stay in order (A4); the
     /// commands are made anew for the next connection.
     pub fn disconnected(&self, unsent: Writing) {
-        let mut guard = lock(&self.state);
+        let mut guard = self.lock();
         let state = &mut *guard;
         let Link::Wire(wire) = &mut state.link else {
             return;
         };
         wire.idle = None;
-        self.parked.store(false, Ordering::Release);
+        self.signals.parked.store(false, Ordering::Release);
         wire.version = None;
         wire.taken = 0;
         wire.commands.clear();
@@ -484,18 +472,18 @@ impl Outbox {
 
     /// What was left when the pipe ended.
     pub fn left(&self) -> usize {
-        lock(&self.state).left
+        self.lock().left
     }
 
     /// Whether the connection was lost after the last message had left, or the pipe is at its end.
     pub fn is_lost(&self) -> bool {
-        let state = lock(&self.state);
+        let state = self.lock();
         state.lost || state.life != Life::Open
     }
 
     /// Takes back what has not begun to leave. `false` if there is nothing to take back any more.
     pub fn withdraw(&self, pipe: &Arc<Pipe>) -> bool {
-        let mut guard = lock(&self.state);
+        let mut guard = self.lock();
         let state = &mut *guard;
         let Link::Wire(wire) = &mut state.link else {
             return false;
@@ -512,7 +500,7 @@ impl Outbox {
 
     /// Cuts an in-process pair: the far socket, if it was found, learns that this one is gone. Returns the far pipe.
     pub fn cut(&self) -> Option<Arc<Pipe>> {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         let Link::Inproc(crossing) = &mut state.link else {
             return None;
         };
@@ -527,7 +515,7 @@ impl Outbox {
     }
 
     fn cut_silently(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         state.lost = true;
         if let Link::Inproc(crossing) = &mut state.link {
             *crossing = Crossing::default();
@@ -536,7 +524,7 @@ impl Outbox {
 
     /// Forgets what waits, counting it under `cause`. Returns how many messages that were.
     pub fn discard(&self, cause: impl FnOnce(&mut Drops) -> &mut u64) -> usize {
-        let mut guard = lock(&self.state);
+        let mut guard = self.lock();
         let state = &mut *guard;
         let messages = match &mut state.link {
             Link::Wire(wire) => wire.clear(),
@@ -549,16 +537,11 @@ impl Outbox {
 
     /// Messages that wait or are in the session's hand.
     pub fn waiting(&self) -> usize {
-        lock(&self.state).waiting()
-    }
-
-    /// A message that never got in: the peer's queue was full.
-    pub fn count_full(&self) {
-        lock(&self.state).dropped.full += 1;
+        self.lock().waiting()
     }
 
     pub fn stats(&self) -> Stats {
-        let state = lock(&self.state);
+        let state = self.lock();
         Stats {
             messages_sent: state.messages,
             octets_sent: state.octets,
@@ -569,7 +552,124 @@ impl Outbox {
     }
 }
 
-impl State {
+impl Deref for Locked<'_> {
+    type Target = Queue;
+
+    fn deref(&self) -> &Queue {
+        match self {
+            Self::Socket(queue) => queue,
+            Self::Here(queue) => queue,
+            Self::Own(queue) => queue,
+        }
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Queue {
+        match self {
+            Self::Socket(queue) => queue,
+            Self::Here(queue) => queue,
+            Self::Own(queue) => queue,
+        }
+    }
+}
+
+impl Queue {
+    fn new(link: Link, marks: Marks, conflate: bool, writable: Option<Arc<ReadyList>>) -> Self {
+        Self {
+            link,
+            marks,
+            conflate,
+            life: Life::Open,
+            session: None,
+            reserved: 0,
+            lost: false,
+            left: 0,
+            blocked: false,
+            writable,
+            messages: 0,
+            octets: 0,
+            dropped: Drops::default(),
+        }
+    }
+
+    #[inline]
+    fn push(
+        &mut self,
+        signals: &Signals,
+        message: &Message,
+        claim: Claim,
+        woken: &mut Vec<Waker>,
+    ) -> Push {
+        let reserved = usize::from(claim == Claim::Reserved);
+        // A pipe that is written to aside keeps its place in the ring.
+        let in_turn = matches!(claim, Claim::Turn | Claim::Drop);
+        self.reserved -= reserved;
+        if self.life != Life::Open {
+            return Push::Closed;
+        }
+        let pushed = match &self.link {
+            Link::Wire(_) => self.push_to_wire(signals, message, reserved, woken),
+            Link::Inproc(crossing) => crossing.push(message, |room| self.usable(room, reserved)),
+        };
+        match pushed {
+            Push::Done { full } => {
+                self.messages += 1;
+                self.octets += message.size() as u64;
+                self.lost = false;
+                self.blocked |= full && in_turn;
+            }
+            Push::Full => {
+                self.blocked |= in_turn;
+                self.dropped.full += u64::from(claim == Claim::Drop);
+            }
+            Push::Closed => {}
+        }
+        pushed
+    }
+
+    #[inline]
+    fn push_to_wire(
+        &mut self,
+        signals: &Signals,
+        message: &Message,
+        own: usize,
+        woken: &mut Vec<Waker>,
+    ) -> Push {
+        let room = self.room(own);
+        let Link::Wire(wire) = &mut self.link else {
+            return Push::Closed;
+        };
+        if room == 0 {
+            return Push::Full;
+        }
+        if self.conflate {
+            self.dropped.conflated += wire.clear() as u64;
+        }
+        wire.queue.push(message);
+        // What a later message may replace must not be half written.
+        let written = !self.conflate && wire.write_here(&signals.direct, room == 1);
+        if !written && signals.parked.load(Ordering::Relaxed) {
+            woken.extend(signals.unpark(&mut self.session));
+        }
+        Push::Done {
+            full: self.room(0) == 0,
+        }
+    }
+
+    /// There is room: who is to be told of it, if anybody wants to know.
+    fn wanted_room(&mut self) -> Option<Arc<ReadyList>> {
+        self.writable
+            .clone()
+            .filter(|_| std::mem::take(&mut self.blocked))
+    }
+
+    fn is_full(&mut self) -> bool {
+        let room = self.room(0) > 0;
+        self.blocked |= !room;
+        !room && self.life == Life::Open
+    }
+
     fn waiting(&self) -> usize {
         match &self.link {
             Link::Wire(wire) => wire.queue.messages() + wire.taken,
@@ -587,6 +687,12 @@ impl State {
             Link::Wire(wire) => self.marks.room(wire.queue.messages(), wire.queue.size()),
             Link::Inproc(crossing) => crossing.room(),
         };
+        self.usable(room, own)
+    }
+
+    /// How much of `room` is left for a message that comes with `own` of the reserved places.
+    #[inline]
+    fn usable(&self, room: usize, own: usize) -> usize {
         room.saturating_sub(self.reserved).max(own.min(room))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::TopicIndex;
 use super::topics::{Added, Removed};
 use crate::message::Message;
-use crate::pipe::{PeerId, Pipe, Push};
+use crate::pipe::{Claim, PeerId, Pipe, Push, Queues};
 
 /// Copies each message to the pipes of its audience. It never waits: a full pipe misses the message, which is counted
 /// there (S4); unless the caller asks first.
@@ -101,30 +101,27 @@ impl FanOut {
     }
 
     /// Queues `message` for its whole audience. A full pipe misses it.
-    pub fn send(&mut self, message: &Message) {
+    pub fn send(&mut self, queues: &mut Queues, message: &Message) {
         self.for_each(message, |_, pipe| {
-            if pipe.outbox.try_push(message) == Push::Full {
-                pipe.outbox.count_full();
-            }
+            pipe.outbox.try_push(queues, message, Claim::Drop);
         });
     }
 
     /// Queues `message` for one pipe (`ManualLastValue`).
-    pub fn send_to(&mut self, pipe: &Arc<Pipe>, message: &Message) {
-        match pipe.outbox.try_push(message) {
-            Push::Done { full: false } | Push::Closed => {}
-            Push::Done { full: true } => self.full.extend(self.slots.get(&pipe.id)),
-            Push::Full => pipe.outbox.count_full(),
+    pub fn send_to(&mut self, queues: &mut Queues, pipe: &Arc<Pipe>, message: &Message) {
+        let pushed = pipe.outbox.try_push(queues, message, Claim::Drop);
+        if pushed == (Push::Done { full: true }) {
+            self.full.extend(self.slots.get(&pipe.id));
         }
     }
 
     /// Queues `message` for its whole audience, or for nobody if one of it is full.
-    pub fn try_send_to_all(&mut self, message: &Message) -> bool {
+    pub fn try_send_to_all(&mut self, queues: &mut Queues, message: &Message) -> bool {
         let pipes = &self.pipes;
         self.full.retain(|slot| {
             pipes[*slot]
                 .as_ref()
-                .is_some_and(|pipe| pipe.outbox.is_full())
+                .is_some_and(|pipe| pipe.outbox.is_full(queues))
         });
         if !self.full.is_empty() {
             let full = std::mem::take(&mut self.full);
@@ -136,12 +133,11 @@ impl FanOut {
             }
         }
         let mut full = std::mem::take(&mut self.full);
-        self.for_each(message, |slot, pipe| match pipe.outbox.try_push(message) {
-            Push::Done { full: false } | Push::Closed => {}
-            Push::Done { full: true } => {
+        self.for_each(message, |slot, pipe| {
+            let pushed = pipe.outbox.try_push(queues, message, Claim::Drop);
+            if pushed == (Push::Done { full: true }) {
                 full.insert(slot);
             }
-            Push::Full => pipe.outbox.count_full(),
         });
         self.full = full;
         true
@@ -173,10 +169,11 @@ impl FanOut {
 mod tests {
     use super::*;
     use crate::options::Marks;
-    use crate::pipe::{PipeConfig, ReadyList, Wake};
+    use crate::pipe::{Outgoing, PipeConfig, ReadyList, Wake};
 
-    /// A pipe with room for one message.
-    fn pipe() -> Arc<Pipe> {
+    /// What a socket sends: no queue yet, one message fits each.
+    fn outgoing() -> (Arc<Outgoing<()>>, PipeConfig) {
+        let outgoing = Arc::new(Outgoing::new(()));
         let config = PipeConfig {
             send: Marks {
                 messages: 1,
@@ -184,32 +181,37 @@ mod tests {
             },
             recv: Marks::default(),
             conflate: false,
+            outgoing: outgoing.clone(),
             readable: Arc::new(ReadyList::new(Wake::One)),
             writable: Arc::new(ReadyList::new(Wake::AllUnlisted)),
         };
-        Pipe::wire(&config, false)
+        (outgoing, config)
     }
 
     // S8
     #[test]
     fn what_must_not_be_dropped_waits_for_a_pipe_that_a_welcome_message_filled() {
+        let (outgoing, config) = outgoing();
         let mut fan_out = FanOut::new(Audience::Everyone);
-        let pipe = pipe();
+        let pipe = Pipe::wire(&config, false);
         fan_out.add(pipe.clone());
-        pipe.outbox.push_aside(&"welcome".into());
-        assert!(!fan_out.try_send_to_all(&"news".into()));
+        pipe.outbox.push(&"welcome".into(), Claim::Aside);
+        let news = "news".into();
+        assert!(!outgoing.with(|sending| fan_out.try_send_to_all(&mut sending.queues, &news)));
         assert_eq!(pipe.outbox.stats().dropped.full, 0);
     }
 
     // Whoever drops what does not fit never asks who is full.
     #[test]
     fn pipes_that_come_and_go_or_fill_again_and_again_leave_nothing_behind() {
+        let (outgoing, config) = outgoing();
         let mut fan_out = FanOut::new(Audience::Everyone);
         for _ in 0..3 {
-            let pipe = pipe();
+            let pipe = Pipe::wire(&config, false);
             fan_out.add(pipe.clone());
             for _ in 0..3 {
-                fan_out.send_to(&pipe, &"last value".into());
+                let last = "last value".into();
+                outgoing.with(|sending| fan_out.send_to(&mut sending.queues, &pipe, &last));
                 pipe.outbox.discard(|dropped| &mut dropped.peer_gone);
             }
             assert_eq!(fan_out.full.len(), 1);

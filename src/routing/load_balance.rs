@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::message::Message;
-use crate::pipe::{Pipe, Push};
+use crate::pipe::{Claim, Pipe, Push, Queues};
 
 /// Deals messages round robin over the pipes that have room (A16).
 ///
@@ -29,9 +29,10 @@ impl LoadBalance {
 
     /// Queues `message` for the next pipe in turn and tells which; `None` if none has room.
     #[inline]
-    pub fn try_send(&mut self, message: &Message) -> Option<&Arc<Pipe>> {
+    pub fn try_send(&mut self, queues: &mut Queues, message: &Message) -> Option<&Arc<Pipe>> {
         loop {
-            match self.ring.front()?.outbox.try_push(message) {
+            let pipe = self.ring.front()?;
+            match pipe.outbox.try_push(queues, message, Claim::Turn) {
                 Push::Done { full: false } => {
                     if self.ring.len() > 1 {
                         self.ring.rotate_left(1);
@@ -48,9 +49,9 @@ impl LoadBalance {
     }
 
     /// Keeps a place at the next pipe in turn that has room.
-    pub fn reserve(&mut self) -> Option<Arc<Pipe>> {
+    pub fn reserve(&mut self, queues: &mut Queues) -> Option<Arc<Pipe>> {
         while let Some(pipe) = self.ring.front() {
-            if pipe.outbox.reserve() {
+            if pipe.outbox.reserve(queues) {
                 self.ring.rotate_left(1);
                 return self.ring.back().cloned();
             }

@@ -106,12 +106,12 @@ impl Dialer {
         let session = tokio::select! {
             biased;
             () = given_up(pipe) => return Next::ended(pipe),
-            session = self.establish(pipe) => session,
+            session = Box::pin(self.establish(pipe)) => session,
         };
         let give_up = match session {
             Ok(session) => {
                 let begun = Instant::now();
-                let served = session.run().await;
+                let served = Box::pin(session.run()).await;
                 // A peer that takes each connection and drops it at once is not to be besieged.
                 if begun.elapsed() >= options.reconnect.max.min(STABLE) {
                     backoff.reset();
@@ -140,7 +140,7 @@ impl Dialer {
         if give_up { Next::GiveUp } else { Next::Retry }
     }
 
-    async fn establish(&self, pipe: &Arc<Pipe>) -> Result<Session, Failed> {
+    async fn establish(&self, pipe: &Arc<Pipe>) -> Result<Box<Session>, Failed> {
         let Self { owner, dialing } = self;
         let endpoint = &dialing.endpoint;
         let options = ConnectOptions {

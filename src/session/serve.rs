@@ -62,7 +62,7 @@ impl Session {
         endpoint: Option<&Endpoint>,
         stream: Stream,
         pipe: Option<&Arc<Pipe>>,
-    ) -> Result<Self, NotServed> {
+    ) -> Result<Box<Self>, NotServed> {
         let address = stream.peer_address();
         let report = |kind| owner.report(Event::new(endpoint, kind).address(address));
         report(if pipe.is_some() {
@@ -116,7 +116,7 @@ impl Session {
                 .peer(pipe.id)
                 .principal(principal.clone()),
         );
-        Ok(Self {
+        Ok(Box::new(Self {
             owner: owner.clone(),
             endpoint: endpoint.cloned(),
             stream: Arc::new(stream),
@@ -125,11 +125,12 @@ impl Session {
             engine,
             sealing,
             read,
-        })
+        }))
     }
 
     /// Carries messages until the connection ends, and gives back to the outbox what it did not carry.
-    pub async fn run(self) -> Served {
+    pub async fn run(self: Box<Self>) -> Served {
+        // The braces: the empty box goes at once.
         let Self {
             owner,
             endpoint,
@@ -139,7 +140,7 @@ impl Session {
             engine,
             sealing,
             read,
-        } = self;
+        } = *{ self };
         // However this task ends (the runtime may drop it), the pipe learns that its connection is gone.
         let mut connection = Connection {
             owner: &*owner,
@@ -187,8 +188,10 @@ pub(super) async fn serve_accepted<T>(
     stream: Stream,
     permit: T,
 ) {
+    // Both in boxes: an idle connection keeps nothing of its handshake.
+    let handshake = Box::pin(Session::establish(&owner, endpoint.as_ref(), stream, None));
     let session = tokio::select! {
-        session = Session::establish(&owner, endpoint.as_ref(), stream, None) => session,
+        session = handshake => session,
         () = owner.tasks().stopping() => return,
     };
     drop(permit);
@@ -198,7 +201,7 @@ pub(super) async fn serve_accepted<T>(
             owner: &*owner,
             pipe: &pipe,
         };
-        session.run().await;
+        Box::pin(session.run()).await;
     }
 }
 
@@ -385,8 +388,8 @@ async fn good_bye(stream: &Stream) -> io::Result<()> {
 
 /// How long a peer has for its part of the good-bye.
 pub(super) const GOOD_BYE: Duration = Duration::from_secs(1);
-/// Room for the octets of a handshake.
-const FIRST_READ: usize = 4 << 10;
+/// Room for the octets of a handshake. Most is short, and a thousand may be under way at once.
+const FIRST_READ: usize = 512;
 
 /// The instant until which a good-bye may last.
 pub(super) fn good_bye_until(life: Life) -> Instant {

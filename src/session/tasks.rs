@@ -24,6 +24,8 @@ impl Tasks {
     ) -> Result<(), NoRuntime> {
         let runtime = Handle::try_current().map_err(|_| NoRuntime)?;
         let guard = Guard::enter(&self.live);
+        // By itself: within the other future it would have room twice.
+        let task = Box::pin(task);
         runtime.spawn(
             async move {
                 let _guard = guard;

@@ -13,7 +13,9 @@ use crate::message::Message;
 use crate::monitor::{DisconnectCause, Event, EventKind, Forbidden, PeerFacts, PeerInfo, Reporter};
 use crate::options::{DuplicateIdentity, Options, Subscriptions, Verbosity};
 use crate::pattern::{Outbound, Row, SocketType, parse_subscription, subscription_message};
-use crate::pipe::{Life, Load, PeerId, Pipe, PipeConfig, ReadyList, Told, Wake, lock};
+use crate::pipe::{
+    Claim, Life, Load, Outgoing, PeerId, Pipe, PipeConfig, ReadyList, Told, Wake, lock,
+};
 use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicIndex, TopicSet};
 use crate::security::Principal;
 use crate::session::{Accepting, Dialing, Gate, Intercepted, Newcomer, Owner, Tasks};
@@ -28,8 +30,8 @@ pub(crate) struct Core {
     pub options: Options,
     pub pipes: PipeConfig,
     pub state: Mutex<State>,
-    pub policy: Mutex<Policy>,
     pub inbound: Mutex<Inbound>,
+    pub outgoing: Arc<Outgoing<Policy>>,
     pub tasks: Tasks,
     pub gate: Gate,
     pub reporter: Reporter,
@@ -99,10 +101,12 @@ impl Core {
             }
             Outbound::Subscribers => Policy::FanOut(FanOut::new(Audience::Subscribers)),
         };
+        let outgoing = Arc::new(Outgoing::new(policy));
         let pipes = PipeConfig {
             send: options.send,
             recv: options.recv,
             conflate: options.conflate,
+            outgoing: outgoing.clone(),
             readable: Arc::new(ReadyList::new(Wake::One)),
             writable: Arc::new(ReadyList::new(match row.outbound {
                 Outbound::LoadBalance => Wake::All,
@@ -117,8 +121,8 @@ impl Core {
             row,
             pipes,
             state: Mutex::default(),
-            policy: Mutex::new(policy),
             inbound: Mutex::default(),
+            outgoing,
             tasks: Tasks::default(),
             gate: Gate::new(&options),
             options,
@@ -184,10 +188,16 @@ impl Core {
     /// Gives a fresh pipe its place: it may be written to from now on, if the type writes to unconnected peers.
     pub fn attach(&self, pipe: &Arc<Pipe>) {
         lock(&self.state).pipes.insert(pipe.id, pipe.clone());
-        match &mut *lock(&self.policy) {
-            Policy::LoadBalance(_) => pipe.outbox.invite(pipe),
-            Policy::FanOut(fan_out) => fan_out.add(pipe.clone()),
-            Policy::None | Policy::ByPeer(_) => {}
+        let invited = self.outgoing.with(|sending| match &mut sending.policy {
+            Policy::LoadBalance(_) => true,
+            Policy::FanOut(fan_out) => {
+                fan_out.add(pipe.clone());
+                false
+            }
+            Policy::None | Policy::ByPeer(_) => false,
+        });
+        if invited {
+            pipe.outbox.invite(pipe);
         }
     }
 
@@ -229,21 +239,22 @@ impl Core {
             return Ok(announced.clone());
         }
         let assigned = lock(&self.state).assigned.get(&pipe.id).cloned();
-        let mut guard = lock(&self.policy);
-        let Policy::ByPeer(by_peer) = &mut *guard else {
-            return Ok(announced.clone());
-        };
-        let identity = match assigned {
-            Some(identity) => identity,
-            None if announced.is_empty() => by_peer.automatic(),
-            None => announced.clone(),
-        };
-        let holder = by_peer.taken(&identity, pipe).cloned();
-        if holder.is_some() && self.options.duplicate_identity == DuplicateIdentity::Refuse {
-            return Err("the identity is taken by another peer");
-        }
-        by_peer.insert(identity.clone(), pipe.clone());
-        drop(guard);
+        let (identity, holder) = self.outgoing.with(|sending| {
+            let Policy::ByPeer(by_peer) = &mut sending.policy else {
+                return Ok((announced.clone(), None));
+            };
+            let identity = match assigned {
+                Some(identity) => identity,
+                None if announced.is_empty() => by_peer.automatic(),
+                None => announced.clone(),
+            };
+            let holder = by_peer.taken(&identity, pipe).cloned();
+            if holder.is_some() && self.options.duplicate_identity == DuplicateIdentity::Refuse {
+                return Err("the identity is taken by another peer");
+            }
+            by_peer.insert(identity.clone(), pipe.clone());
+            Ok((identity, holder))
+        })?;
         if let Some(holder) = holder {
             self.end_pipe(&holder, Life::Ended);
         }
@@ -262,21 +273,25 @@ impl Core {
     fn unregister(&self, pipe: &Arc<Pipe>) {
         let assigned = lock(&self.state).assigned.get(&pipe.id).cloned();
         let identity = assigned.or_else(|| pipe.peer().map(|peer| peer.identity().clone()));
-        if let (Policy::ByPeer(by_peer), Some(identity)) = (&mut *lock(&self.policy), identity) {
-            by_peer.remove(&identity, pipe);
-        }
+        self.outgoing.with(|sending| {
+            if let (Policy::ByPeer(by_peer), Some(identity)) = (&mut sending.policy, identity) {
+                by_peer.remove(&identity, pipe);
+            }
+        });
     }
 
     /// Gives a pipe that is not yet connected the identity of our choice. `false` if that is taken.
     pub fn assign(&self, pipe: &Arc<Pipe>, identity: &Identity) -> bool {
-        let Policy::ByPeer(by_peer) = &mut *lock(&self.policy) else {
-            return true;
-        };
-        let free = by_peer.taken(identity, pipe).is_none();
-        if free {
-            by_peer.insert(identity.clone(), pipe.clone());
-        }
-        free
+        self.outgoing.with(|sending| {
+            let Policy::ByPeer(by_peer) = &mut sending.policy else {
+                return true;
+            };
+            let free = by_peer.taken(identity, pipe).is_none();
+            if free {
+                by_peer.insert(identity.clone(), pipe.clone());
+            }
+            free
+        })
     }
 
     fn subscribes(&self) -> bool {
@@ -334,26 +349,28 @@ impl Core {
     ) -> Result<(), DisconnectCause> {
         let manual = self.options.subscriptions != Subscriptions::Automatic;
         let verbosity = self.options.verbosity;
-        let Policy::FanOut(fan_out) = &mut *lock(&self.policy) else {
-            return Ok(());
-        };
-        let event = if subscribe {
-            let Some(added) = fan_out.subscribe(pipe, topic) else {
+        self.outgoing.with(|sending| {
+            let Policy::FanOut(fan_out) = &mut sending.policy else {
                 return Ok(());
             };
-            self.check_subscriptions(fan_out.subscriptions_of(pipe))?;
-            added.first_for_topic || verbosity != Verbosity::FirstAndLast
-        } else {
-            let Some(removed) = fan_out.unsubscribe(pipe, topic) else {
-                return Ok(());
+            let event = if subscribe {
+                let Some(added) = fan_out.subscribe(pipe, topic) else {
+                    return Ok(());
+                };
+                self.check_subscriptions(fan_out.subscriptions_of(pipe))?;
+                added.first_for_topic || verbosity != Verbosity::FirstAndLast
+            } else {
+                let Some(removed) = fan_out.unsubscribe(pipe, topic) else {
+                    return Ok(());
+                };
+                removed.last_for_topic || (removed.known && verbosity == Verbosity::All)
             };
-            removed.last_for_topic || (removed.known && verbosity == Verbosity::All)
-        };
-        self.subscribers_changed(fan_out);
-        if event && !manual {
-            self.subscription_event(pipe, subscribe, topic);
-        }
-        Ok(())
+            self.subscribers_changed(fan_out);
+            if event && !manual {
+                self.subscription_event(pipe, subscribe, topic);
+            }
+            Ok(())
+        })
     }
 }
 
@@ -448,10 +465,10 @@ impl Owner for Core {
             came
         });
         if let Some(welcome) = &self.options.welcome {
-            pipe.outbox.push_aside(welcome);
+            pipe.outbox.push(welcome, Claim::Aside);
         }
         if self.options.probe {
-            pipe.outbox.push_aside(&Message::new());
+            pipe.outbox.push(&Message::new(), Claim::Aside);
         }
         if self.options.notify.on_connect() {
             pipe.inbox.push_event(&pipe, Message::new(), MAX_EVENTS);
@@ -485,18 +502,21 @@ impl Owner for Core {
                 .publishers
                 .retain(|there| !Arc::ptr_eq(there, pipe));
         }
-        if let Policy::FanOut(fan_out) = &mut *lock(&self.policy) {
+        // S6
+        let ended = |topic: &[u8]| self.subscription_event(pipe, false, topic);
+        lock(&self.inbound).asked.remove_peer(pipe.id, ended);
+        self.outgoing.with(|sending| {
+            let Policy::FanOut(fan_out) = &mut sending.policy else {
+                return;
+            };
             let automatic = self.options.subscriptions == Subscriptions::Automatic;
-            // S6
             fan_out.unsubscribe_all(pipe, |topic| {
                 if automatic {
                     self.subscription_event(pipe, false, topic);
                 }
             });
-            let ended = |topic: &[u8]| self.subscription_event(pipe, false, topic);
-            lock(&self.inbound).asked.remove_peer(pipe.id, ended);
             self.subscribers_changed(fan_out);
-        }
+        });
         if self.row.outbound == Outbound::ByPeer && !assigned {
             // Whoever comes next at this endpoint may be somebody else, and gets a pipe of its own.
             self.unregister(pipe);
@@ -517,14 +537,14 @@ impl Owner for Core {
             .filter(|_| pipe.outbox.far().is_some());
         self.lost(pipe);
         self.unregister(pipe);
-        match &mut *lock(&self.policy) {
+        self.outgoing.with(|sending| match &mut sending.policy {
             Policy::LoadBalance(balance) => {
                 self.pipes.writable.drain(|pipe| balance.add(pipe));
                 balance.remove(pipe);
             }
             Policy::FanOut(fan_out) => fan_out.remove(pipe, |_| {}),
             Policy::None | Policy::ByPeer(_) => {}
-        }
+        });
         let lingered = self.is_closed();
         let left = pipe.outbox.discard(|dropped| {
             if lingered {
@@ -612,7 +632,8 @@ impl Owner for Core {
     }
 
     fn forbidden(&self, pipe: &Arc<Pipe>, messages: Load) {
-        pipe.inbox.forbid(messages);
+        pipe.inbox
+            .refuse(messages, |dropped| &mut dropped.forbidden);
         self.tell_forbidden(pipe, |told| &mut told.message, || Forbidden::Message);
     }
 
@@ -628,20 +649,17 @@ impl Owner for Core {
                 return Ok(Intercepted::Subscription);
             }
         }
+        let load = Load::one(message.size());
         if pipe.peer().is_some_and(|peer| peer.0.muted) {
-            self.forbidden(pipe, Load::one(message.size()));
-            return Ok(Intercepted::Message);
+            self.forbidden(pipe, load);
+        } else if self.socket_type != SocketType::XPub {
+            // S5
+            pipe.inbox.refuse(load, |dropped| &mut dropped.unexpected);
+        } else if pipe.inbox.room() > 0 {
+            pipe.inbox.push(pipe, message);
+        } else {
+            pipe.inbox.refuse(load, |dropped| &mut dropped.unread);
         }
-        // S5
-        if self.socket_type == SocketType::XPub {
-            if pipe.inbox.room() > 0 {
-                pipe.inbox.push(pipe, message);
-            } else {
-                lock(&self.inbound).dropped.unread += 1;
-            }
-            return Ok(Intercepted::Message);
-        }
-        lock(&self.inbound).dropped.unexpected += 1;
         Ok(Intercepted::Message)
     }
 }
@@ -789,7 +807,7 @@ mod tests {
                 (0..n % 50).for_each(|_| spin_loop());
                 end(&socket, &endpoint);
             });
-            assert!(!dialing.pipe.borrow().outbox.is_open());
+            assert!(dialing.pipe.borrow().outbox.is_lost());
         }
     }
 

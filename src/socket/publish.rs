@@ -162,9 +162,13 @@ impl Core {
             } else if self.options.subscriptions == Subscriptions::ManualLastValue {
                 lock(&self.inbound).last_subscriber = Some(pipe);
             }
-        } else if let Policy::FanOut(fan_out) = &mut *lock(&self.policy) {
-            fan_out.unsubscribe(&pipe, topic);
-            self.subscribers_changed(fan_out);
+        } else {
+            self.outgoing.with(|sending| {
+                if let Policy::FanOut(fan_out) = &mut sending.policy {
+                    fan_out.unsubscribe(&pipe, topic);
+                    self.subscribers_changed(fan_out);
+                }
+            });
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::message::Message;
 use crate::monitor::PeerInfo;
 use crate::options::OnPeerLoss;
 use crate::pattern::{Rep, Req, enclose, open_reply, split_envelope};
-use crate::pipe::{Pipe, Push, lock};
+use crate::pipe::{Claim, Pipe, Push, lock};
 
 impl Socket<Req> {
     /// Asks the next peer in turn and waits for its reply. With no peer that has room, it waits for one.
@@ -209,9 +209,8 @@ impl Request {
             .into_iter()
             .chain(message.into_frames())
             .collect();
-        match self.pipe.outbox.try_push(&reply) {
-            Push::Done { .. } => {}
-            Push::Full => self.pipe.outbox.count_full(),
+        match self.pipe.outbox.push(&reply, Claim::Drop) {
+            Push::Done { .. } | Push::Full => {}
             Push::Closed => lock(&self.core.inbound).dropped.unroutable += 1,
         }
         Ok(())

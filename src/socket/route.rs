@@ -12,7 +12,7 @@ use crate::message::Message;
 use crate::monitor::PeerInfo;
 use crate::options::Unroutable;
 use crate::pattern::Router;
-use crate::pipe::{Pipe, Push, lock};
+use crate::pipe::{Claim, Pipe, Push, lock};
 
 impl Socket<Router> {
     /// Sends `message` to the peer with this identity.
@@ -121,26 +121,23 @@ impl Core {
             return Err(SendToError::Closed(message));
         }
         let drops = self.options.unroutable == Unroutable::Drop;
-        let pipe = match &*lock(&self.policy) {
-            Policy::ByPeer(by_peer) => by_peer.find(peer).cloned(),
+        let claim = if drops { Claim::Drop } else { Claim::Turn };
+        let pushed = self.outgoing.with(|sending| match &sending.policy {
+            Policy::ByPeer(by_peer) => by_peer
+                .find(peer)
+                .map(|pipe| pipe.outbox.try_push(&mut sending.queues, &message, claim)),
             _ => None,
-        };
-        match pipe
-            .as_ref()
-            .map(|pipe| (pipe, pipe.outbox.try_push(&message)))
-        {
-            Some((_, Push::Done { .. })) => Ok(()),
-            Some((pipe, Push::Full)) if drops => {
-                pipe.outbox.count_full();
-                Ok(())
-            }
-            Some((_, Push::Full)) => Err(SendToError::Full(message)),
+        });
+        match pushed {
+            Some(Push::Done { .. }) => Ok(()),
+            Some(Push::Full) if drops => Ok(()),
+            Some(Push::Full) => Err(SendToError::Full(message)),
             // R9
-            Some((_, Push::Closed)) | None if drops => {
+            Some(Push::Closed) | None if drops => {
                 lock(&self.inbound).dropped.unroutable += 1;
                 Ok(())
             }
-            Some((_, Push::Closed)) | None => Err(SendToError::Unroutable(message)),
+            Some(Push::Closed) | None => Err(SendToError::Unroutable(message)),
         }
     }
 }

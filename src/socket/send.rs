@@ -11,7 +11,7 @@ use crate::error::{ClosedError, SendError, TrySendError};
 use crate::message::Message;
 use crate::options::{OnFull, Subscriptions};
 use crate::pattern::{CanReserve, CanSend, Pattern, SocketType, parse_subscription};
-use crate::pipe::{Pipe, Push, lock};
+use crate::pipe::{Claim, Pipe, Push, lock};
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl Permit<'_> {
         let Some(pipe) = self.pipe.take() else {
             return Err(TrySendError::Full(message));
         };
-        let pushed = pipe.outbox.push_reserved(&message);
+        let pushed = pipe.outbox.push(&message, Claim::Reserved);
         pipe.outbox.announce_if_room(&pipe);
         match pushed {
             Push::Done { .. } => Ok(()),
@@ -169,46 +169,58 @@ impl Core {
             };
             return Sent::Done;
         }
-        let sent = match &mut *lock(&self.policy) {
-            Policy::LoadBalance(balance) => {
-                self.pipes.writable.drain(|pipe| balance.add(pipe));
-                balance.try_send(message).is_some()
-            }
-            Policy::FanOut(fan_out) => {
-                if self.options.subscriptions == Subscriptions::ManualLastValue {
-                    let mut inbound = lock(&self.inbound);
-                    let waits = self.options.on_full == OnFull::Wait;
-                    let full = |pipe: &mut Arc<Pipe>| waits && pipe.outbox.is_full();
-                    if inbound.last_subscriber.as_mut().is_some_and(full) {
-                        return Sent::Full;
-                    }
-                    let last = inbound.last_subscriber.take();
-                    drop(inbound);
-                    if let Some(pipe) = last {
-                        fan_out.send_to(&pipe, message);
-                        return Sent::Done;
-                    }
+        if self.options.subscriptions == Subscriptions::ManualLastValue
+            && let Some(sent) = self.send_to_last_subscriber(message)
+        {
+            return sent;
+        }
+        let sent = self.outgoing.with(|sending| {
+            let queues = &mut sending.queues;
+            match &mut sending.policy {
+                Policy::LoadBalance(balance) => {
+                    self.pipes.writable.drain(|pipe| balance.add(pipe));
+                    balance.try_send(queues, message).is_some()
                 }
-                match self.options.on_full {
+                Policy::FanOut(fan_out) => match self.options.on_full {
                     OnFull::Drop => {
-                        fan_out.send(message);
+                        fan_out.send(queues, message);
                         true
                     }
-                    OnFull::Wait => fan_out.try_send_to_all(message),
-                }
+                    OnFull::Wait => fan_out.try_send_to_all(queues, message),
+                },
+                Policy::ByPeer(_) | Policy::None => false,
             }
-            Policy::ByPeer(_) | Policy::None => false,
-        };
+        });
         if sent { Sent::Done } else { Sent::Full }
+    }
+
+    /// Sends to the peer alone whose subscription was put into effect last, if no message was sent since.
+    fn send_to_last_subscriber(&self, message: &Message) -> Option<Sent> {
+        let mut inbound = lock(&self.inbound);
+        let waits = self.options.on_full == OnFull::Wait;
+        self.outgoing.with(|sending| {
+            let Policy::FanOut(fan_out) = &mut sending.policy else {
+                return None;
+            };
+            let queues = &mut sending.queues;
+            let last = &mut inbound.last_subscriber;
+            if waits && last.as_ref()?.outbox.is_full(queues) {
+                return Some(Sent::Full);
+            }
+            fan_out.send_to(queues, &last.take()?, message);
+            Some(Sent::Done)
+        })
     }
 
     /// Sends to the next peer in turn and tells which.
     pub fn try_ask(&self, message: &Message) -> Option<Arc<Pipe>> {
-        let Policy::LoadBalance(balance) = &mut *lock(&self.policy) else {
-            return None;
-        };
-        self.pipes.writable.drain(|pipe| balance.add(pipe));
-        balance.try_send(message).cloned()
+        self.outgoing.with(|sending| {
+            let Policy::LoadBalance(balance) = &mut sending.policy else {
+                return None;
+            };
+            self.pipes.writable.drain(|pipe| balance.add(pipe));
+            balance.try_send(&mut sending.queues, message).cloned()
+        })
     }
 
     /// `Some(None)` if the socket is closed.
@@ -216,10 +228,12 @@ impl Core {
         if self.is_closed() {
             return Some(None);
         }
-        let Policy::LoadBalance(balance) = &mut *lock(&self.policy) else {
-            return None;
-        };
-        self.pipes.writable.drain(|pipe| balance.add(pipe));
-        balance.reserve().map(Some)
+        self.outgoing.with(|sending| {
+            let Policy::LoadBalance(balance) = &mut sending.policy else {
+                return None;
+            };
+            self.pipes.writable.drain(|pipe| balance.add(pipe));
+            balance.reserve(&mut sending.queues).map(Some)
+        })
     }
 }

@@ -136,7 +136,7 @@ const COMMAND: u8 = 0b100;
 /// Flags and a length of one octet.
 pub(crate) const SHORT_HEADER: usize = 2;
 /// Flags and a length of eight octets.
-const LONG_HEADER: usize = 9;
+pub(crate) const LONG_HEADER: usize = 9;
 
 #[cfg(test)]
 mod tests {

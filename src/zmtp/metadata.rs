@@ -87,6 +87,7 @@ impl Metadata {
             }
             metadata.0.push((name, value));
         }
+        metadata.0.shrink_to_fit();
         Ok(metadata)
     }
 

@@ -2,7 +2,9 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::frame::{FrameHeader, FrameKind, SHORT_HEADER, short_single};
+use super::frame::{
+    FrameHeader, FrameKind, LONG_HEADER, SHORT_HEADER, encode_message, short_single,
+};
 use crate::message::Message;
 
 /// Whole messages one behind the other, in the octets that they arrived in.
@@ -55,6 +57,29 @@ impl Run {
             messages: extent.messages,
             octets,
         }
+    }
+
+    /// An empty one, to be filled as far as `octets` has room.
+    pub(crate) fn within(octets: BytesMut) -> Self {
+        Self {
+            octets,
+            at: 0,
+            end: 0,
+            messages: 0,
+        }
+    }
+
+    /// Puts `message` behind the others. `false` if there is no room.
+    #[inline]
+    pub(crate) fn append(&mut self, message: &Message) -> bool {
+        let most = message.size() + LONG_HEADER * message.len();
+        if self.octets.capacity() - self.octets.len() < most {
+            return false;
+        }
+        encode_message(message, &mut self.octets);
+        self.end = self.octets.len();
+        self.messages += 1;
+        true
     }
 
     /// Takes the one message of `extent` off the head of `buf`.

@@ -19,6 +19,7 @@ for_each_transport! {
     s8_a_welcome_message_greets_each_peer,
     s12_xsub_subscribes_by_message_and_by_call,
     s12_xsub_sends_to_every_publisher,
+    an_xpub_that_reads_while_it_drops_what_is_too_much_for_it_stays_alive,
 }
 
 /// The next subscription event as the message that it is.
@@ -257,4 +258,33 @@ async fn s12_xsub_sends_to_every_publisher(over: Transport) {
     }
     eventually(|| xsub.stats().queued_out == 0).await;
     assert_eq!(xsub.stats().messages_sent, 2);
+}
+
+// Within a process, whoever counted a drop under the lock of the reader waited for the reader, who waited for the sender.
+async fn an_xpub_that_reads_while_it_drops_what_is_too_much_for_it_stays_alive(over: Transport) {
+    const SENT: u64 = 20_000;
+    let xpub = XPubSocket::builder().recv_hwm(1).build();
+    let xsub = XSubSocket::builder().send_hwm(1).build();
+    join(&xpub, &xsub, over).await;
+    let flood = tokio::spawn(async move {
+        for _ in 0..SENT {
+            xsub.send("flood").await.unwrap();
+        }
+        xsub
+    });
+    let mut received = 0;
+    while !flood.is_finished() {
+        match xpub.try_recv() {
+            Ok(_) => received += 1,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+    let xsub = flood.await.unwrap();
+    eventually(|| xsub.stats().queued_out == 0).await;
+    let lost = xsub.stats().dropped.full;
+    eventually(|| {
+        received += std::iter::from_fn(|| xpub.try_recv().ok()).count() as u64;
+        received + lost + xpub.stats().dropped.unread == SENT
+    })
+    .await;
 }

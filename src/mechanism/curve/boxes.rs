@@ -6,8 +6,8 @@
 use poly1305::Poly1305;
 use poly1305::universal_hash::NewUniversalHash;
 use salsa20::cipher::consts::U10;
-use salsa20::cipher::{KeyIvInit, StreamCipher};
-use salsa20::{Salsa20, hsalsa};
+use salsa20::cipher::{KeyIvInit, StreamCipherCore};
+use salsa20::{SalsaCore, hsalsa};
 use subtle::ConstantTimeEq;
 use x25519_dalek::x25519;
 use zeroize::Zeroizing;
@@ -106,7 +106,7 @@ impl BoxKey {
             return;
         };
         *head = [0; HEAD];
-        self.stream(nonce).apply_keystream(octets);
+        self.stream(nonce).apply_keystream_partial(octets.into());
         if let Some((head, text)) = octets.split_first_chunk_mut::<HEAD>() {
             let tag = tag(head, text);
             head[HEAD - TAG..].copy_from_slice(&tag);
@@ -122,7 +122,7 @@ impl BoxKey {
         // The first block of the stream: half of it the key of the tag, half of it for the text.
         let mut block = Zeroizing::new([0; 2 * HEAD]);
         let mut stream = self.stream(nonce);
-        stream.apply_keystream(&mut *block);
+        stream.write_keystream_block((&mut *block).into());
         let (key, first) = block.split_at(HEAD);
         let Some(key) = key.first_chunk() else {
             return false;
@@ -134,12 +134,13 @@ impl BoxKey {
         for (octet, key) in start.iter_mut().zip(first) {
             *octet ^= key;
         }
-        stream.apply_keystream(rest);
+        stream.apply_keystream_partial(rest.into());
         true
     }
 
-    fn stream(&self, nonce: [u8; SHORT_NONCE]) -> Salsa20 {
-        Salsa20::new((&*self.0).into(), (&nonce).into())
+    /// Block by block: a box is asked for in one go, so that nothing needs to be kept of a block for the next call.
+    fn stream(&self, nonce: [u8; SHORT_NONCE]) -> SalsaCore<U10> {
+        SalsaCore::new((&*self.0).into(), (&nonce).into())
     }
 }
 

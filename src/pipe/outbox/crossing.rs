@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::message::Message;
-use crate::pipe::Pipe;
+use crate::pipe::{Pipe, Push};
 
 /// The way to a pipe in this process.
 #[derive(Default)]
@@ -33,14 +33,25 @@ pub(crate) trait FarSocket: Send + Sync {
 }
 
 impl Crossing {
-    /// Puts `message` into the far inbox, or hands it to the far socket. `false` if the way is cut.
-    pub(super) fn push(&self, message: &Message) -> bool {
-        let Some(far) = &self.far else { return false };
+    /// Puts a copy of `message` into the far inbox, or hands it to the far socket, if `usable`, told how many messages go in,
+    /// leaves room for it.
+    #[inline]
+    pub(super) fn push(&self, message: &Message, usable: impl Fn(usize) -> usize) -> Push {
+        let Some(far) = &self.far else {
+            return Push::Closed;
+        };
         match &self.socket {
-            Some(socket) if self.intercepts => socket.message(far, message.clone()),
-            _ => far.inbox.push(far, message.clone()),
+            None if self.immediate => Push::Full,
+            Some(socket) if self.intercepts => {
+                if usable(far.inbox.room()) == 0 {
+                    return Push::Full;
+                }
+                socket.message(far, message.clone());
+                let full = usable(far.inbox.room()) == 0;
+                Push::Done { full }
+            }
+            _ => far.inbox.offer(far, message, usable),
         }
-        true
     }
 
     /// How many messages go in.

@@ -1,0 +1,133 @@
+//! [`Outgoing`]: what a socket has to send, under one lock.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Waker;
+
+use super::lock;
+use super::outbox::Queue;
+
+/// The queues towards all peers of a socket that are reached over streams, and the policy that chooses between them, under
+/// one lock: a message on its way out takes no other.
+///
+/// A pipe knows its queue by its place, and not what chooses (`dyn Send`).
+pub(crate) struct Outgoing<P: ?Sized = dyn Send> {
+    /// The places of pipes that are gone. Under a lock of its own, since a pipe may be dropped under the other.
+    free: Mutex<Vec<usize>>,
+    sending: Mutex<Sending<P>>,
+}
+
+pub(crate) struct Sending<P: ?Sized> {
+    pub queues: Queues,
+    pub policy: P,
+}
+
+/// The queues of a socket, while its lock is held.
+#[derive(Default)]
+pub(crate) struct Queues {
+    places: Vec<Queue>,
+    /// The sessions that are woken when the lock is released.
+    woken: Vec<Waker>,
+}
+
+impl<P> Outgoing<P> {
+    pub fn new(policy: P) -> Self {
+        Self {
+            free: Mutex::default(),
+            sending: Mutex::new(Sending {
+                queues: Queues::default(),
+                policy,
+            }),
+        }
+    }
+}
+
+impl<P: ?Sized> Outgoing<P> {
+    /// Acts under the lock.
+    #[inline]
+    pub fn with<T>(&self, act: impl FnOnce(&mut Sending<P>) -> T) -> T {
+        let mut sending = lock(&self.sending);
+        let outcome = act(&mut sending);
+        if !sending.queues.woken.is_empty() {
+            let woken = std::mem::take(&mut sending.queues.woken);
+            drop(sending);
+            woken.into_iter().for_each(Waker::wake);
+        }
+        outcome
+    }
+}
+
+impl Queues {
+    /// The queue at `place`, and where to put the waker of its session.
+    #[inline]
+    pub(super) fn at(&mut self, place: &Place) -> (&mut Queue, &mut Vec<Waker>) {
+        (&mut self.places[place.index], &mut self.woken)
+    }
+}
+
+/// Where the queue of a pipe is; free again when this is dropped.
+pub(super) struct Place {
+    outgoing: Arc<Outgoing>,
+    index: usize,
+}
+
+impl Place {
+    /// Gives `queue` a place.
+    pub fn of(queue: Queue, outgoing: &Arc<Outgoing>) -> Self {
+        let places = &mut lock(&outgoing.sending).queues.places;
+        let free = lock(&outgoing.free).pop();
+        let index = match free {
+            Some(index) => {
+                places[index] = queue;
+                index
+            }
+            None => {
+                places.push(queue);
+                places.len() - 1
+            }
+        };
+        Self {
+            outgoing: outgoing.clone(),
+            index,
+        }
+    }
+
+    /// Locks all queues of the socket, and shows this one.
+    pub fn lock(&self) -> Locked<'_> {
+        Locked {
+            sending: lock(&self.outgoing.sending),
+            index: self.index,
+        }
+    }
+
+    /// Acts on all queues of the socket under their lock.
+    pub fn with<T>(&self, act: impl FnOnce(&mut Queues) -> T) -> T {
+        self.outgoing.with(|sending| act(&mut sending.queues))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.outgoing.free).push(self.index);
+    }
+}
+
+/// One queue, under the lock of all.
+pub(super) struct Locked<'a> {
+    sending: MutexGuard<'a, Sending<dyn Send>>,
+    index: usize,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Queue;
+
+    fn deref(&self) -> &Queue {
+        &self.sending.queues.places[self.index]
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Queue {
+        &mut self.sending.queues.places[self.index]
+    }
+}
