@@ -66,6 +66,9 @@ pub(super) enum End {
 const SMALL: usize = 16 << 10;
 /// The most pieces of one write.
 const SLICES: usize = 64;
+/// Subscriptions, and messages that are handed up one by one, before other tasks of this thread have their turn: each
+/// may take a microsecond, and one read brings thousands.
+const TURN: usize = 128;
 /// Rounds of reading and writing before other tasks of this thread have their turn.
 const ROUNDS: usize = 32;
 
@@ -175,22 +178,40 @@ impl<'a> Pump<'a> {
         cx: &mut Context<'_>,
         now: std::time::Instant,
     ) -> Poll<Result<(), DisconnectCause>> {
-        loop {
+        let mut handed_up = 0;
+        while handed_up < TURN {
             let most = if self.way == Way::Inbox {
                 let room = self.pipe.inbox.poll_room(cx);
                 self.paused = room.is_pending();
                 ready!(room)
             } else {
-                usize::MAX
+                TURN
             };
-            match self.engine.receive(&mut self.read, now, most)? {
-                Some(Inbound::Run(extent)) => self.take_in_run(extent, now)?,
-                Some(Inbound::Message(message)) => self.take_in(message, now)?,
-                Some(Inbound::Subscribe(topic)) => self.subscription(true, &topic, now)?,
-                Some(Inbound::Cancel(topic)) => self.subscription(false, &topic, now)?,
+            handed_up += match self.engine.receive(&mut self.read, now, most)? {
+                Some(Inbound::Run(extent)) => {
+                    self.take_in_run(extent, now)?;
+                    match self.way {
+                        Way::Inbox => 0,
+                        Way::Socket | Way::Nowhere => extent.messages,
+                    }
+                }
+                Some(Inbound::Message(message)) => {
+                    self.take_in(message, now)?;
+                    1
+                }
+                Some(Inbound::Subscribe(topic)) => {
+                    self.subscription(true, &topic, now)?;
+                    1
+                }
+                Some(Inbound::Cancel(topic)) => {
+                    self.subscription(false, &topic, now)?;
+                    1
+                }
                 None => return Poll::Ready(Ok(())),
-            }
+            };
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn take_in_run(
