@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::sealing::Sealing;
@@ -210,7 +211,8 @@ impl<'a> Pump<'a> {
                 None => return Poll::Ready(Ok(())),
             };
         }
-        cx.waker().wake_by_ref();
+        // Not by waking this task: it would run again before the runtime looks for what has arrived elsewhere.
+        let _ = pin!(yield_now()).poll(cx);
         Poll::Pending
     }
 
