@@ -75,7 +75,7 @@ pub fn attacks() -> Vec<Attack> {
     let plain = |hello: &[u8]| [&greeting(3, 1, b"PLAIN")[..], &command("HELLO", hello)].concat();
     let all_of_a_crowd = End(&["not over in time", AWAY]);
     #[rustfmt::skip]
-    let mut attacks = vec![
+    let attacks = vec![
         declare("none: a process that only computes", Router, 0, vec![], vec![], NOW, Reads, Stay),
         declare("silent handshakes", Router, 1_000, vec![], vec![], millis(250), Reads, all_of_a_crowd),
         declare("dripping handshakes", Router, 1_000, GREETING[..16].to_vec(), vec![0], millis(50), Reads, End(&["not over in time", AWAY])),
@@ -100,34 +100,21 @@ pub fn attacks() -> Vec<Attack> {
         declare("an authenticator that hangs", Pondering, 1_000, plain(b"\x04jane\x00"), vec![], millis(250), Reads, End(&["did not decide in time", AWAY])),
     ];
     #[cfg(feature = "curve")]
-    {
+    #[rustfmt::skip]
+    let attacks = {
+        use Victim::Curve;
         // A point of large order, the number 1, and a box that does not open.
         let mut hello = [0; 194];
         hello[0] = 1;
         hello[74] = 9;
         hello[113] = 1;
         let hello = [&greeting(3, 1, b"CURVE")[..], &command("HELLO", &hello)].concat();
-        attacks.push(declare(
-            "a forged HELLO",
-            Victim::Curve,
-            8,
-            hello,
-            vec![],
-            NOW,
-            Reads,
-            End(&["does not open with this server's key"]),
-        ));
-        attacks.push(declare(
-            "NULL to a CURVE server",
-            Victim::Curve,
-            8,
-            met(b""),
-            vec![],
-            NOW,
-            Reads,
-            End(&["configure both alike"]),
-        ));
-    }
+        let on_curve = [
+            declare("a forged HELLO", Curve, 8, hello, vec![], NOW, Reads, End(&["does not open with this server's key"])),
+            declare("NULL to a CURVE server", Curve, 8, met(b""), vec![], NOW, Reads, End(&["configure both alike"])),
+        ];
+        attacks.into_iter().chain(on_curve).collect()
+    };
     attacks
 }
 
