@@ -75,7 +75,9 @@ pub use crate::error::{
 };
 pub use crate::identity::{Identity, IdentityError};
 pub use crate::message::Message;
-pub use crate::monitor::{DisconnectCause, Event, EventKind, Forbidden, Monitor, PeerInfo};
+pub use crate::monitor::{
+    DisconnectCause, Event, EventKind, Forbidden, Monitor, PeerInfo, TurnedAway,
+};
 pub use crate::options::{
     DuplicateIdentity, Heartbeat, Notify, OnFull, OnPeerLoss, Reconnect, StopReconnect,
     Subscriptions, Unroutable, Verbosity,

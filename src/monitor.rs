@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -12,10 +12,10 @@ use tokio::sync::broadcast;
 use crate::endpoint::Endpoint;
 use crate::identity::Identity;
 use crate::pattern::SocketType;
-use crate::pipe::PeerId;
+use crate::pipe::{PeerId, lock};
 use crate::security::Principal;
 use crate::transport::PeerAddress;
-use crate::zmtp::{HandshakeError, Metadata, ProtocolError, Version};
+use crate::zmtp::{Allowance, HandshakeError, Metadata, ProtocolError, Version};
 
 /// Something that happened to a socket's endpoints or connections.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub enum EventKind {
     Accepted,
     /// A connection could not be accepted; the listener goes on.
     AcceptFailed(Arc<io::Error>),
+    /// A connection that came was closed at once, before a word was said.
+    TurnedAway(TurnedAway),
     /// This socket connected to a peer; the handshake begins.
     Connected,
     /// The first attempt to connect is under way.
@@ -69,6 +71,49 @@ pub enum EventKind {
     Closed,
     /// The socket does not try this endpoint any more. What is queued for it is dropped and counted.
     GaveUp,
+}
+
+/// Why a connection was closed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TurnedAway {
+    /// Too many connections of its address are in their handshake.
+    Handshakes {
+        /// How many may be.
+        limit: usize,
+    },
+    /// The socket has as many connections as it may have.
+    Connections {
+        /// How many that is.
+        limit: usize,
+    },
+    /// The connection would take of the files that the process keeps free.
+    Files {
+        /// How many files may be open before connections are turned away.
+        limit: usize,
+    },
+}
+
+/// What happened, and what to change if it should not.
+impl fmt::Display for TurnedAway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handshakes { limit } => write!(
+                f,
+                "turned a connection away: {limit} of its address are in their handshake; \
+                 raise `max_pending_handshakes_per_address` if many peers share one"
+            ),
+            Self::Connections { limit } => write!(
+                f,
+                "turned a connection away: there are {limit}; raise `max_connections` if more are wanted"
+            ),
+            Self::Files { limit } => write!(
+                f,
+                "turned a connection away: the process has {limit} files open, and a fifth of those it may have is kept \
+                 free; raise its limit (`ulimit -n`) if more connections are wanted"
+            ),
+        }
+    }
 }
 
 /// What a principal may not do by its [`Permissions`](crate::security::Permissions).
@@ -137,6 +182,26 @@ pub enum DisconnectCause {
         /// How many it may have.
         limit: usize,
     },
+    /// The peer subscribed to a topic that is too long.
+    #[error(
+        "the peer asked for a topic of {size} octets, which exceeds the limit of {limit}; \
+         raise `max_topic_size` if it is wanted"
+    )]
+    TopicTooLong {
+        /// The octets of the topic.
+        size: usize,
+        /// The most allowed.
+        limit: usize,
+    },
+    /// The peer changes its subscriptions faster than it may.
+    #[error(
+        "the peer changes more than {limit} subscriptions a second; \
+         raise `max_subscription_rate` if that is wanted"
+    )]
+    SubscriptionFlood {
+        /// The most allowed in a second, sustained.
+        limit: u32,
+    },
 }
 
 impl Event {
@@ -185,6 +250,7 @@ impl fmt::Display for Event {
             EventKind::BindFailed(error) => write!(f, "cannot bind: {error}"),
             EventKind::Accepted => f.write_str("accepted"),
             EventKind::AcceptFailed(error) => write!(f, "cannot accept: {error}"),
+            EventKind::TurnedAway(reason) => write!(f, "{reason}"),
             EventKind::Connected => f.write_str("connected"),
             EventKind::ConnectDelayed => f.write_str("connecting"),
             EventKind::Retrying(delay) => write!(f, "trying again in {delay:?}"),
@@ -242,23 +308,19 @@ fn warn_lag(skipped: u64) {
 
 /// Where events are reported; costs nothing until the first monitor.
 #[derive(Default)]
-pub(crate) struct Reporter(OnceLock<broadcast::Sender<Event>>);
+pub(crate) struct Reporter {
+    events: OnceLock<broadcast::Sender<Event>>,
+    warnings: Mutex<Warnings>,
+}
 
 impl Reporter {
     pub fn report(&self, event: Event) {
-        match &event.kind {
-            EventKind::BindFailed(_)
-            | EventKind::AcceptFailed(_)
-            | EventKind::HandshakeFailed(_)
-            | EventKind::Refused(_)
-            | EventKind::Forbidden(_)
-            | EventKind::GaveUp
-            | EventKind::Disconnected(DisconnectCause::Protocol(_)) => {
-                tracing::warn!(target: "jackstay", "{event}");
-            }
-            _ => tracing::debug!(target: "jackstay", "{event}"),
+        if is_fault(&event.kind) {
+            self.warn(&event);
+        } else {
+            tracing::debug!(target: "jackstay", "{event}");
         }
-        if let Some(sender) = self.0.get() {
+        if let Some(sender) = self.events.get() {
             // Without a monitor nobody wants to know.
             let _ = sender.send(event);
         }
@@ -267,12 +329,74 @@ impl Reporter {
     pub fn monitor(&self) -> Monitor {
         const KEPT: usize = 1_024;
         Monitor(
-            self.0
+            self.events
                 .get_or_init(|| broadcast::Sender::new(KEPT))
                 .subscribe(),
         )
     }
 }
+
+impl Reporter {
+    fn warn(&self, event: &Event) {
+        let mut warnings = lock(&self.warnings);
+        match warnings.next(Instant::now()) {
+            Some(0) => tracing::warn!(target: "jackstay", "{event}"),
+            Some(left_out) => tracing::warn!(target: "jackstay", left_out, "{event}"),
+            None => tracing::debug!(target: "jackstay", "{event}"),
+        }
+    }
+}
+
+/// Whether somebody should look at it.
+fn is_fault(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::BindFailed(_)
+        | EventKind::AcceptFailed(_)
+        | EventKind::TurnedAway(_)
+        | EventKind::HandshakeFailed(_)
+        | EventKind::Refused(_)
+        | EventKind::Forbidden(_)
+        | EventKind::GaveUp => true,
+        EventKind::Disconnected(cause) => matches!(
+            cause,
+            DisconnectCause::Protocol(_)
+                | DisconnectCause::TooManySubscriptions { .. }
+                | DisconnectCause::TopicTooLong { .. }
+                | DisconnectCause::SubscriptionFlood { .. }
+        ),
+        _ => false,
+    }
+}
+
+/// Keeps peers from filling a log with their faults. The monitor is told of each.
+struct Warnings {
+    allowance: Allowance,
+    /// How many were not logged as warnings since the last one that was.
+    left_out: u64,
+}
+
+impl Warnings {
+    /// Whether the next one is logged, and how many before it were not.
+    fn next(&mut self, now: Instant) -> Option<u64> {
+        if self.allowance.spend(now) {
+            return Some(std::mem::take(&mut self.left_out));
+        }
+        self.left_out += 1;
+        None
+    }
+}
+
+impl Default for Warnings {
+    fn default() -> Self {
+        Self {
+            allowance: Allowance::new(WARNINGS, 10 * WARNINGS),
+            left_out: 0,
+        }
+    }
+}
+
+/// The warnings of one socket in a second, sustained.
+const WARNINGS: u32 = 10;
 
 /// Who is connected. See [`Socket::peers`](crate::Socket::peers).
 #[derive(Clone)]
@@ -360,5 +484,21 @@ impl fmt::Debug for PeerInfo {
             .field("identity", &self.0.identity)
             .field("principal", &self.0.principal)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_beyond_the_rate_are_not_logged_and_the_next_one_tells_how_many() {
+        let start = Instant::now();
+        let mut warnings = Warnings::default();
+        assert!((0..100).all(|_| warnings.next(start) == Some(0)));
+        assert!((0..7).all(|_| warnings.next(start).is_none()));
+        let later = start + Duration::from_secs(1);
+        assert_eq!(warnings.next(later), Some(7));
+        assert_eq!(warnings.next(later), Some(0));
     }
 }

@@ -282,6 +282,9 @@ pub(crate) struct Options {
     pub heartbeat: Option<Heartbeat>,
     pub handshake_timeout: Duration,
     pub max_pending_handshakes: usize,
+    pub max_pending_handshakes_per_address: usize,
+    /// None: as many as leave a fifth of the files free that the process may have open.
+    pub max_connections: Option<usize>,
     pub connect_timeout: Duration,
     pub max_message_size: usize,
     pub max_frames: usize,
@@ -300,6 +303,9 @@ pub(crate) struct Options {
     pub welcome: Option<crate::Message>,
     pub invert_matching: bool,
     pub max_subscriptions: usize,
+    pub max_subscriptions_size: usize,
+    pub max_subscription_rate: u32,
+    pub max_topic_size: usize,
 }
 
 /// Whether a ROUTER is told, by an empty message, of peers that come and go.
@@ -342,6 +348,8 @@ impl Default for Options {
             heartbeat: None,
             handshake_timeout: Duration::from_secs(30),
             max_pending_handshakes: 1_024,
+            max_pending_handshakes_per_address: 64,
+            max_connections: None,
             connect_timeout: Duration::from_secs(30),
             max_message_size: 64 << 20,
             max_frames: 4_096,
@@ -360,6 +368,9 @@ impl Default for Options {
             welcome: None,
             invert_matching: false,
             max_subscriptions: 65_536,
+            max_subscriptions_size: 16 << 20,
+            max_subscription_rate: 10_000,
+            max_topic_size: 64 << 10,
         }
     }
 }

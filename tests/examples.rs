@@ -282,6 +282,32 @@ fn monitor_tells_of_a_peer_that_comes_and_goes() {
     monitor.line_with(": trying again in ");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn authentication_lets_in_by_password_and_by_address() {
+    let mut server = Example::start("authentication", &["serve", ANY, ANY]);
+    let (by_password, by_address) = (server.endpoint(), server.endpoint());
+    let ask = |args: &[&str]| Example::start("authentication", &[&["ask"], args].concat());
+    let output = |args: &[&str]| {
+        let mut asked = Command::new(built("authentication"));
+        asked.arg("ask").args(args).output().unwrap()
+    };
+    assert_eq!(ask(&[&by_password, "joe", "secret"]).rest(), ["hello, joe"]);
+    assert_eq!(ask(&[&by_address]).rest(), ["hello, stranger"]);
+    let elsewhere = by_address.replace("tcp://", "tcp://127.0.0.2:0;");
+    let guess = [&*by_password, "joe", "guess"];
+    for refused in [&guess[..], &[&elsewhere], &[&by_password]] {
+        let output = output(refused);
+        assert!(!output.status.success(), "{refused:?}");
+        assert!(output.stdout.is_empty(), "{refused:?}");
+    }
+    server.line_with("(user \"joe\"): handshake done");
+    server.line_with("refused the peer");
+    server.types("joe");
+    server.line_with("shut out joe: true");
+    assert!(!output(&[&by_password, "joe", "secret"]).status.success());
+}
+
 #[test]
 fn last_value_skips_what_is_out_of_date() {
     let publisher = Example::start("last_value", &["publish", ANY]);
@@ -312,6 +338,7 @@ fn wrong_arguments_bring_up_the_usage() {
         "pair",
         "proxy",
         "last_value",
+        "authentication",
         "blocking",
     ];
     for name in examples {

@@ -52,6 +52,11 @@ pub(crate) trait Mechanism: Send + Sync {
         put_error(output, reason);
     }
 
+    /// When this side forgets what it needs to go on with the handshake, if that is before its end, and what that means.
+    fn expires(&self) -> Option<(Instant, HandshakeError)> {
+        None
+    }
+
     /// What it most likely means that the peer closes the connection now.
     fn closed(&self) -> HandshakeError {
         HandshakeError::Closed

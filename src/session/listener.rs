@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tracing::info_span;
 
@@ -83,19 +84,30 @@ impl Drop for Task {
 }
 
 async fn accept_all(owner: &Arc<dyn Owner>, endpoint: &Endpoint, listener: &Listener) {
-    let handshakes = Arc::new(Semaphore::new(owner.options().max_pending_handshakes));
     let mut delay = FIRST_DELAY;
     loop {
-        // The permit comes first: connections beyond the limit wait in the kernel's backlog.
-        let Ok(permit) = handshakes.clone().acquire_owned().await else {
-            return;
-        };
         match listener.accept().await {
             Ok(stream) => {
                 delay = FIRST_DELAY;
-                let span = info_span!("connection", %endpoint, peer = %stream.peer_address());
-                let connection =
-                    serve_accepted(owner.clone(), Some(endpoint.clone()), stream, permit);
+                // A crowd that comes does not keep those waiting that are here.
+                yield_now().await;
+                let address = stream.peer_address();
+                let (place, arrival) = match owner.gate().enter(address, stream.file()) {
+                    Ok(entered) => entered,
+                    Err(reason) => {
+                        let event = Event::new(Some(endpoint), EventKind::TurnedAway(reason));
+                        owner.report(event.address(address));
+                        continue;
+                    }
+                };
+                // Those behind it wait in the system's backlog meanwhile.
+                let permit = (owner.gate().turn().await, arrival);
+                let span = info_span!("connection", %endpoint, peer = %address);
+                let serving = serve_accepted(owner.clone(), Some(endpoint.clone()), stream, permit);
+                let connection = async move {
+                    let _place = place;
+                    serving.await;
+                };
                 if owner.tasks().spawn(span, connection).is_err() {
                     return;
                 }

@@ -3,6 +3,7 @@
 //! ```text
 //!  dialer    one for each connected endpoint: connect, serve, back off, again
 //!  listener  one for each bound endpoint: accept, and one task for each connection
+//!  gate      how many connections may come, and how many of them be in their handshake
 //!  serve     handshake, a place in the socket, the pump, the good-bye
 //!  pump      octets ⇄ messages, between a stream and a pipe
 //!  sealing   encrypts what the pump writes, where a mechanism wants that
@@ -12,6 +13,7 @@
 
 mod backoff;
 mod dialer;
+mod gate;
 mod inproc;
 mod listener;
 mod pump;
@@ -22,6 +24,7 @@ mod tasks;
 use std::sync::Arc;
 
 pub(crate) use self::dialer::{Dialing, dial};
+pub(crate) use self::gate::Gate;
 pub(crate) use self::inproc::{bind_inproc, dial_inproc, unbind_inproc};
 pub(crate) use self::listener::{Accepting, accept};
 pub(crate) use self::serve::adopt;
@@ -43,6 +46,8 @@ pub(crate) trait Owner: Send + Sync + 'static {
     fn pipes(&self) -> &PipeConfig;
 
     fn tasks(&self) -> &Tasks;
+
+    fn gate(&self) -> &Gate;
 
     fn report(&self, event: Event);
 
@@ -75,7 +80,16 @@ pub(crate) trait Owner: Send + Sync + 'static {
     fn forbidden(&self, pipe: &Arc<Pipe>, messages: Load);
 
     /// A message to a socket that does not simply receive ([`Row::receives`](crate::pattern::Row)).
-    fn intercept(&self, pipe: &Arc<Pipe>, message: Message) -> Result<(), DisconnectCause>;
+    fn intercept(&self, pipe: &Arc<Pipe>, message: Message)
+    -> Result<Intercepted, DisconnectCause>;
+}
+
+/// What a message was that was intercepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Intercepted {
+    Message,
+    /// A subscription, or the end of one.
+    Subscription,
 }
 
 /// Who wants a place in a socket.

@@ -2,21 +2,23 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Owner;
 use super::sealing::Sealing;
 use super::serve::good_bye_until;
+use super::{Intercepted, Owner};
 use crate::message::Message;
 use crate::monitor::DisconnectCause;
+use crate::options::Options;
 use crate::pipe::{Arrival, Life, Load, Pipe, Take, Writing, buffers};
 use crate::transport::Stream;
-use crate::zmtp::{Engine, Extent, Inbound, Run};
+use crate::zmtp::{Allowance, Engine, Extent, Inbound, Run};
 
 /// Moves messages both ways until the connection ends.
 ///
@@ -32,6 +34,8 @@ pub(super) struct Pump<'a> {
     way: Way,
     /// The inbox is full, so that nothing is read and the peer's silence means nothing.
     paused: bool,
+    /// For changes of subscriptions; none if they are not limited.
+    changes: Option<Allowance>,
     writing: Writing,
     /// Stands between `writing` and the stream on an encrypted connection.
     sealing: Option<Sealing>,
@@ -63,6 +67,9 @@ pub(super) enum End {
 const SMALL: usize = 16 << 10;
 /// The most pieces of one write.
 const SLICES: usize = 64;
+/// Subscriptions, and messages that are handed up one by one, before other tasks of this thread have their turn: each
+/// may take a microsecond, and one read brings thousands.
+const TURN: usize = 128;
 /// Rounds of reading and writing before other tasks of this thread have their turn.
 const ROUNDS: usize = 32;
 
@@ -84,6 +91,7 @@ impl<'a> Pump<'a> {
             read,
             way: Way::of(owner, pipe),
             paused: false,
+            changes: changes(owner.options()),
             writing: Writing::default(),
             sealing,
             flush: false,
@@ -171,29 +179,48 @@ impl<'a> Pump<'a> {
         cx: &mut Context<'_>,
         now: std::time::Instant,
     ) -> Poll<Result<(), DisconnectCause>> {
-        loop {
+        let mut handed_up = 0;
+        while handed_up < TURN {
             let most = if self.way == Way::Inbox {
                 let room = self.pipe.inbox.poll_room(cx);
                 self.paused = room.is_pending();
                 ready!(room)
             } else {
-                usize::MAX
+                TURN
             };
-            match self.engine.receive(&mut self.read, now, most)? {
-                Some(Inbound::Run(extent)) => self.take_in_run(extent)?,
-                Some(Inbound::Message(message)) => self.take_in(message)?,
+            handed_up += match self.engine.receive(&mut self.read, now, most)? {
+                Some(Inbound::Run(extent)) => {
+                    self.take_in_run(extent, now)?;
+                    match self.way {
+                        Way::Inbox => 0,
+                        Way::Socket | Way::Nowhere => extent.messages,
+                    }
+                }
+                Some(Inbound::Message(message)) => {
+                    self.take_in(message, now)?;
+                    1
+                }
                 Some(Inbound::Subscribe(topic)) => {
-                    self.owner.subscription(self.pipe, true, &topic)?;
+                    self.subscription(true, &topic, now)?;
+                    1
                 }
                 Some(Inbound::Cancel(topic)) => {
-                    self.owner.subscription(self.pipe, false, &topic)?;
+                    self.subscription(false, &topic, now)?;
+                    1
                 }
                 None => return Poll::Ready(Ok(())),
-            }
+            };
         }
+        // Not by waking this task: it would run again before the runtime looks for what has arrived elsewhere.
+        let _ = pin!(yield_now()).poll(cx);
+        Poll::Pending
     }
 
-    fn take_in_run(&mut self, extent: Extent) -> Result<(), DisconnectCause> {
+    fn take_in_run(
+        &mut self,
+        extent: Extent,
+        now: std::time::Instant,
+    ) -> Result<(), DisconnectCause> {
         let Extent {
             len,
             messages,
@@ -210,7 +237,7 @@ impl<'a> Pump<'a> {
         }
         if messages == 1 {
             let message = Run::take_one(self.engine.front(&mut self.read), extent);
-            return message.map_or(Ok(()), |message| self.take_in(message));
+            return message.map_or(Ok(()), |message| self.take_in(message, now));
         }
         let front = self.engine.front(&mut self.read);
         let mut run = Run::cut(front, extent, buffers::take);
@@ -218,20 +245,55 @@ impl<'a> Pump<'a> {
             self.pipe.inbox.append(self.pipe, Arrival::Run(run), load);
         } else {
             while let Some(message) = run.next() {
-                self.owner.intercept(self.pipe, message)?;
+                self.intercept(message, now)?;
             }
             buffers::give_back(run.into_octets());
         }
         Ok(())
     }
 
-    fn take_in(&mut self, message: Message) -> Result<(), DisconnectCause> {
+    fn take_in(
+        &mut self,
+        message: Message,
+        now: std::time::Instant,
+    ) -> Result<(), DisconnectCause> {
         match self.way {
             Way::Inbox => self.pipe.inbox.push(self.pipe, message),
-            Way::Socket => self.owner.intercept(self.pipe, message)?,
+            Way::Socket => self.intercept(message, now)?,
             Way::Nowhere => self.owner.forbidden(self.pipe, Load::one(message.size())),
         }
         Ok(())
+    }
+
+    fn intercept(
+        &mut self,
+        message: Message,
+        now: std::time::Instant,
+    ) -> Result<(), DisconnectCause> {
+        match self.owner.intercept(self.pipe, message)? {
+            Intercepted::Message => Ok(()),
+            Intercepted::Subscription => self.charge(now),
+        }
+    }
+
+    fn subscription(
+        &mut self,
+        subscribe: bool,
+        topic: &[u8],
+        now: std::time::Instant,
+    ) -> Result<(), DisconnectCause> {
+        self.owner.subscription(self.pipe, subscribe, topic)?;
+        self.charge(now)
+    }
+
+    /// The peer has changed a subscription. `now` may be that of many: all that one read brought.
+    fn charge(&mut self, now: std::time::Instant) -> Result<(), DisconnectCause> {
+        let changes = self.changes.as_mut();
+        if changes.is_none_or(|allowance| allowance.spend(now)) {
+            return Ok(());
+        }
+        let limit = self.owner.options().max_subscription_rate;
+        Err(DisconnectCause::SubscriptionFlood { limit })
     }
 
     /// Writes what there is. `Ready(Write)` if that should be done again.
@@ -332,6 +394,15 @@ impl Way {
             Self::Inbox
         }
     }
+}
+
+/// How often a peer may change its subscriptions: so often a second, and at once to come with all that it may have,
+/// cancel it and subscribe to as much anew.
+fn changes(options: &Options) -> Option<Allowance> {
+    let rate = options.max_subscription_rate;
+    let all = u32::try_from(options.max_subscriptions).unwrap_or(u32::MAX);
+    let saved = all.saturating_mul(3).saturating_add(rate);
+    (rate > 0).then(|| Allowance::new(rate, saved))
 }
 
 /// Makes room for a read: at least half a buffer.

@@ -2,6 +2,7 @@
 
 use std::future::{pending, poll_fn};
 use std::io::{self, IoSlice};
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -243,6 +244,7 @@ fn config(owner: &dyn Owner, address: PeerAddress) -> HandshakeConfig {
         limits: Limits {
             max_message_size: options.max_message_size,
             max_frames: options.max_frames,
+            max_topic_size: options.max_topic_size,
             ..Limits::default()
         },
         heartbeat: options.heartbeat.map(|heartbeat| HeartbeatConfig {
@@ -276,42 +278,49 @@ async fn negotiate(
     let mechanism = security.role().begin(config.announcement(), asked);
     let mechanism = mechanism.map_err(|error| (error, None))?;
     let mut handshake = Handshake::new(config, mechanism, Instant::now().into_std());
-    let deadline = Instant::from_std(handshake.deadline());
-    let hands = shake_hands(stream, &mut handshake, authenticator, read);
-    match timeout_at(deadline, hands).await {
-        Ok(outcome) => outcome.map_err(|error| (error, Some(handshake.output().split()))),
-        Err(_) => Err((handshake.overdue(), None)),
+    let mut progress = Progress::Waiting;
+    loop {
+        let deadline = Instant::from_std(handshake.deadline());
+        let step = proceed(stream, &mut handshake, progress, authenticator, read);
+        match timeout_at(deadline, step).await {
+            Ok(Ok(ControlFlow::Continue(next))) => progress = next,
+            Ok(Ok(ControlFlow::Break(established))) => return Ok(*established),
+            Ok(Err(error)) => return Err((error, Some(handshake.output().split()))),
+            Err(_) => return Err((handshake.overdue(), None)),
+        }
     }
 }
 
-async fn shake_hands(
+/// Does what the handshake waits for, and tells it.
+async fn proceed(
     stream: &Stream,
     handshake: &mut Handshake,
+    progress: Progress,
     authenticator: Option<&dyn Authenticator>,
     read: &mut BytesMut,
-) -> Result<Established, HandshakeError> {
-    loop {
-        let progress = handshake.input(read, Instant::now().into_std())?;
-        let written = write_all(stream, handshake.output()).await;
-        match progress {
-            _ if written.is_err() => return Err(handshake.closed()),
-            Progress::Established(established) => return Ok(*established),
-            Progress::Waiting => {
-                read.reserve(FIRST_READ);
-                match poll_fn(|cx| stream.poll_read(cx, read, usize::MAX)).await {
-                    Ok(0) | Err(_) => return Err(handshake.closed()),
-                    Ok(_) => {}
-                }
-            }
-            Progress::Decide(candidate) => {
-                let verdict = tokio::select! {
-                    verdict = decide(authenticator, &candidate) => verdict,
-                    () = gone(stream, read) => return Err(handshake.closed()),
-                };
-                handshake.decided(verdict)?;
+) -> Result<ControlFlow<Box<Established>, Progress>, HandshakeError> {
+    if write_all(stream, handshake.output()).await.is_err() {
+        return Err(handshake.closed());
+    }
+    match progress {
+        Progress::Established(established) => return Ok(ControlFlow::Break(established)),
+        Progress::Waiting => {
+            read.reserve(FIRST_READ);
+            match poll_fn(|cx| stream.poll_read(cx, read, usize::MAX)).await {
+                Ok(0) | Err(_) => return Err(handshake.closed()),
+                Ok(_) => {}
             }
         }
+        Progress::Decide(candidate) => {
+            let verdict = tokio::select! {
+                verdict = decide(authenticator, &candidate) => verdict,
+                () = gone(stream, read) => return Err(handshake.closed()),
+            };
+            handshake.decided(verdict)?;
+        }
     }
+    let next = handshake.input(read, Instant::now().into_std())?;
+    Ok(ControlFlow::Continue(next))
 }
 
 /// Sends the last octets of a handshake that failed, and says good-bye.

@@ -91,11 +91,28 @@ impl<P: Pattern> Builder<P> {
         self.set(|options| options.handshake_timeout = timeout)
     }
 
-    /// How many accepted connections of one endpoint may be in their handshake; more wait in the system's backlog.
+    /// How many connections that came to this socket may be in their handshake; more wait in the system's backlog.
     /// Default: 1,024; at least 1.
     #[must_use]
     pub fn max_pending_handshakes(self, most: usize) -> Self {
         self.set(|options| options.max_pending_handshakes = most.max(1))
+    }
+
+    /// How many of them may come from one address, or one network of 64 bits of IPv6. Beyond that, newcomers from there
+    /// are closed at once, so that one address does not keep the others waiting. Default: 64; at least 1.
+    ///
+    /// Raise it where many peers share an address and come all at once. `ipc` has no addresses.
+    #[must_use]
+    pub fn max_pending_handshakes_per_address(self, most: usize) -> Self {
+        self.set(|options| options.max_pending_handshakes_per_address = most.max(1))
+    }
+
+    /// How many connections that came to this socket it has at a time; newcomers beyond that are closed at once.
+    /// Default: as many as leave a fifth of the files free that the process may have open (`ulimit -n`), where the
+    /// system tells: Linux does.
+    #[must_use]
+    pub fn max_connections(self, most: usize) -> Self {
+        self.set(|options| options.max_connections = Some(most))
     }
 
     /// How long one attempt to connect may take, with the resolution of the name. Default: 30 seconds.
@@ -331,6 +348,37 @@ impl<P: Pattern> Builder<P> {
         P: CanPublish,
     {
         self.set(|options| options.max_subscriptions = topics)
+    }
+
+    /// How many octets the topics of one peer may have together. A peer that wants more is disconnected. Default: 16 MiB.
+    #[must_use]
+    pub fn max_subscriptions_size(self, octets: usize) -> Self
+    where
+        P: CanPublish,
+    {
+        self.set(|options| options.max_subscriptions_size = octets)
+    }
+
+    /// How many octets one topic may have. A peer that wants a longer one is disconnected. Default: 64 KiB.
+    #[must_use]
+    pub fn max_topic_size(self, octets: usize) -> Self
+    where
+        P: CanPublish,
+    {
+        self.set(|options| options.max_topic_size = octets)
+    }
+
+    /// How many subscriptions and cancellations one peer may send in a second, sustained. A peer that sends more is
+    /// disconnected. 0 is no limit. Default: 10,000.
+    ///
+    /// What it does not use is saved up. A peer may come with all the subscriptions that it may have, cancel them and
+    /// subscribe to as much anew, all at once.
+    #[must_use]
+    pub fn max_subscription_rate(self, changes: u32) -> Self
+    where
+        P: CanPublish,
+    {
+        self.set(|options| options.max_subscription_rate = changes)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::pipe::{
 };
 use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicIndex, TopicSet};
 use crate::security::Principal;
-use crate::session::{Accepting, Dialing, Newcomer, Owner, Tasks};
+use crate::session::{Accepting, Dialing, Gate, Intercepted, Newcomer, Owner, Tasks};
 use crate::stats::{Drops, Stats};
 
 /// A socket without its type: options, policies, pipes and tasks.
@@ -33,6 +33,7 @@ pub(crate) struct Core {
     pub inbound: Mutex<Inbound>,
     pub outgoing: Arc<Outgoing<Policy>>,
     pub tasks: Tasks,
+    pub gate: Gate,
     pub reporter: Reporter,
     /// How many peers are connected.
     pub connected: watch::Sender<usize>,
@@ -88,8 +89,6 @@ pub(crate) struct Inbound {
 
 /// The most subscription events of one peer that wait for an XPUB's user.
 const MAX_EVENTS: usize = 1 << 17;
-/// The most octets of topics of one peer.
-const MAX_TOPIC_OCTETS: usize = 16 << 20;
 
 impl Core {
     pub fn new(socket_type: SocketType, options: Options) -> Arc<Self> {
@@ -122,12 +121,13 @@ impl Core {
         Arc::new_cyclic(|itself| Self {
             socket_type,
             row,
-            options,
             pipes,
             state: Mutex::default(),
             inbound: Mutex::default(),
             outgoing,
             tasks: Tasks::default(),
+            gate: Gate::new(&options),
+            options,
             reporter: Reporter::default(),
             connected: watch::Sender::new(0),
             subscribers: watch::Sender::new(0),
@@ -341,7 +341,7 @@ impl Core {
 
     fn check_subscriptions(&self, (topics, octets): (usize, usize)) -> Result<(), DisconnectCause> {
         let limit = self.options.max_subscriptions;
-        if topics > limit || octets > MAX_TOPIC_OCTETS {
+        if topics > limit || octets > self.options.max_subscriptions_size {
             return Err(DisconnectCause::TooManySubscriptions { limit });
         }
         Ok(())
@@ -396,6 +396,10 @@ impl Owner for Core {
 
     fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     fn report(&self, event: Event) {
@@ -612,6 +616,11 @@ impl Owner for Core {
         subscribe: bool,
         topic: &[u8],
     ) -> Result<(), DisconnectCause> {
+        let limit = self.options.max_topic_size;
+        if subscribe && topic.len() > limit {
+            let size = topic.len();
+            return Err(DisconnectCause::TopicTooLong { size, limit });
+        }
         let allowed = |peer: &PeerInfo| {
             peer.principal()
                 .is_none_or(|principal| principal.may_subscribe(topic))
@@ -635,11 +644,16 @@ impl Owner for Core {
         self.tell_forbidden(pipe, |told| &mut told.message, || Forbidden::Message);
     }
 
-    fn intercept(&self, pipe: &Arc<Pipe>, message: Message) -> Result<(), DisconnectCause> {
+    fn intercept(
+        &self,
+        pipe: &Arc<Pipe>,
+        message: Message,
+    ) -> Result<Intercepted, DisconnectCause> {
         if self.row.outbound == Outbound::Subscribers {
             // S2: both forms from every peer, at any time.
             if let Some((subscribe, topic)) = parse_subscription(&message) {
-                return self.subscription(pipe, subscribe, topic);
+                self.subscription(pipe, subscribe, topic)?;
+                return Ok(Intercepted::Subscription);
             }
         }
         let load = Load::one(message.size());
@@ -653,7 +667,7 @@ impl Owner for Core {
         } else {
             pipe.inbox.refuse(load, |dropped| &mut dropped.unread);
         }
-        Ok(())
+        Ok(Intercepted::Message)
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::endpoint::{Address, Endpoint};
 
+mod files;
 #[cfg(unix)]
 mod ipc;
 mod stream;
@@ -17,6 +18,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use files::beyond_share;
 pub use stream::PeerAddress;
 pub(crate) use stream::Stream;
 pub use tcp::{Keepalive, TcpOptions};

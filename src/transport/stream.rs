@@ -107,6 +107,20 @@ impl Stream {
         self.peer
     }
 
+    /// The number of its file, where the system numbers them from 0.
+    pub(crate) fn file(&self) -> Option<usize> {
+        #[cfg(unix)]
+        {
+            use std::os::fd::AsRawFd;
+            carried!(self,
+                kernel(socket) => usize::try_from(socket.as_raw_fd()).ok(),
+                adopted(_stream) => None
+            )
+        }
+        #[cfg(not(unix))]
+        None
+    }
+
     /// Waits until there may be something to read. An adopted stream tells only by being read.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         carried!(self,

@@ -406,8 +406,9 @@ mod tests {
             Item::Message(Message::from(["a", "b"])),
         ];
         assert_eq!(decode(ZmtpCodec::with_limits(2, 2), octets), Ok(expected));
-        let limit = 64 * 1024;
-        let long = b"\x06\0\0\0\0\0\x01\0\x01";
+        // A subscription to the longest topic.
+        let limit = 10 + 64 * 1024;
+        let long = b"\x06\0\0\0\0\0\x01\0\x0b";
         let too_large = Err(ProtocolError::CommandTooLarge {
             size: limit + 1,
             limit,

@@ -243,7 +243,10 @@ pub enum ProtocolError {
         limit: usize,
     },
     /// A command is longer than allowed.
-    #[error("a command of {size} octets exceeds the limit of {limit}")]
+    #[error(
+        "a command of {size} octets exceeds the limit of {limit}; raise `max_topic_size` if it is a subscription that is \
+         wanted"
+    )]
     CommandTooLarge {
         /// The length that the peer announced.
         size: usize,

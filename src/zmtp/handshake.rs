@@ -71,9 +71,9 @@ pub(crate) enum Progress {
 ///
 /// The owner writes what [`output`](Self::output) holds, at the start and after every [`input`](Self::input), also
 /// after one that failed or finished; it calls `input` after every read and every decision, until that fails or returns
-/// the [`Established`] connection. When [`deadline`](Self::deadline) has come or the connection is closed, it is told
-/// what that means by [`overdue`](Self::overdue) and [`closed`](Self::closed). A message may only be sent behind the
-/// whole output.
+/// the [`Established`] connection. When [`deadline`](Self::deadline) has come, which each `input` may bring nearer, or the
+/// connection is closed, it is told what that means by [`overdue`](Self::overdue) and [`closed`](Self::closed), and drops
+/// the handshake with all secrets in it. A message may only be sent behind the whole output.
 pub(crate) struct Handshake {
     config: HandshakeConfig,
     mechanism: Box<dyn Mechanism>,
@@ -125,7 +125,7 @@ impl Handshake {
         buf: &mut BytesMut,
         now: Instant,
     ) -> Result<Progress, HandshakeError> {
-        if now >= self.deadline {
+        if now >= self.deadline() {
             return Err(self.overdue());
         }
         loop {
@@ -210,13 +210,19 @@ impl Handshake {
         &mut self.output
     }
 
-    /// When the handshake has to be over.
+    /// When the handshake has to be over, or this step of it.
     pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
+        let step = self.mechanism.expires();
+        step.map_or(self.deadline, |(at, _)| at.min(self.deadline))
     }
 
     /// What it means that the handshake is not over yet at its deadline.
     pub(crate) fn overdue(&self) -> HandshakeError {
+        if let Some((at, error)) = self.mechanism.expires()
+            && at < self.deadline
+        {
+            return error;
+        }
         match self.stage {
             Stage::Decision { .. } => HandshakeError::Undecided,
             Stage::Commands { alike: true, .. } => HandshakeError::SameRole {

@@ -9,6 +9,7 @@
 //!  Engine      codec → frame → command, heartbeat
 //! ```
 
+mod allowance;
 mod codec;
 mod command;
 mod control;
@@ -33,6 +34,7 @@ pub use error::{HandshakeError, ProtocolError};
 pub use greeting::Version;
 pub use metadata::{Metadata, MetadataError};
 
+pub(crate) use allowance::Allowance;
 pub(crate) use command::{ERROR, READY, decode_error, put_command, put_error};
 pub(crate) use engine::{Engine, Inbound};
 pub(crate) use error::shown;
@@ -54,13 +56,16 @@ pub(crate) struct Limits {
     pub(crate) max_handshake_command: usize,
     /// The properties of the metadata.
     pub(crate) max_properties: usize,
+    /// A topic that is subscribed to.
+    pub(crate) max_topic_size: usize,
 }
 
 impl Limits {
-    /// The body of a command after the handshake: a topic can be as long as a message, and a command may be long
-    /// though messages have to be short.
+    /// The body of a command after the handshake: that of a subscription is the longest.
     fn command(&self) -> usize {
-        self.max_message_size.max(self.max_handshake_command)
+        let subscription = 1 + command::SUBSCRIBE.len();
+        let longest = self.max_topic_size.saturating_add(subscription);
+        longest.max(self.max_handshake_command)
     }
 }
 
@@ -71,6 +76,7 @@ impl Default for Limits {
             max_frames: 4096,
             max_handshake_command: 64 * 1024,
             max_properties: 32,
+            max_topic_size: 64 * 1024,
         }
     }
 }

@@ -70,7 +70,7 @@ impl Opening {
             return Err(ProtocolError::NotEncrypted);
         };
         // What kind of frame is within is not known before all of it is here.
-        let limit = self.limits.command();
+        let limit = self.limits.max_message_size.max(self.limits.command());
         if inner_len > limit {
             let size = inner_len;
             return Err(ProtocolError::MessageTooLarge { size, limit });

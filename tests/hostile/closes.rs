@@ -78,7 +78,7 @@ closes! {
     f5_a_command_whose_name_breaks_off: Met, frame(4, b"\x0aPING") => MalformedCommand { name: "" };
     f11_a_message_beyond_the_limit: Met, long_header(2, (64 << 20) + 1) => MessageTooLarge { size: (64 << 20) + 1, limit: 64 << 20 };
     f11_frames_that_add_up_beyond_the_limit: Met, [frame(1, &[0; 1_000]), long_header(0x02, 64 << 20)].concat() => MessageTooLarge { size: (64 << 20) + 1_000, limit: 64 << 20 };
-    f11_a_command_beyond_the_limit: Met, long_header(6, (64 << 20) + 1) => ProtocolError::CommandTooLarge { size: (64 << 20) + 1, limit: 64 << 20 };
+    f11_a_command_beyond_the_limit: Met, long_header(6, (64 << 20) + 1) => ProtocolError::CommandTooLarge { size: (64 << 20) + 1, limit: 65_546 };
     f11_more_frames_than_allowed: Met, [1, 0].repeat(4_097) => TooManyFrames { limit: 4_096 };
     n12_a_second_ready: Met, ready("PUSH") => SecondReady;
     n10_an_error_at_any_time: Met, command("ERROR", b"\x05tired") => ProtocolError::Refused { reason: "tired".into() };

@@ -10,6 +10,7 @@ mod bears;
 mod beside;
 mod closes;
 mod connecting;
+mod crowd;
 mod flood;
 mod secured;
 mod silence;

@@ -10,7 +10,7 @@ use jackstay::zmtp::{HandshakeError, ProtocolError};
 use jackstay::{PullSocket, PushSocket};
 
 use crate::beside::{Attacked, Cause, end};
-use crate::support::raw::{Raw, command, ready};
+use crate::support::raw::{Raw, command, greeting, ready};
 use crate::support::{eventually, whole, within};
 
 /// A PULL with this security, and a healthy peer of it.
@@ -177,6 +177,46 @@ async fn close_does_not_wait_for_a_decision() {
     .await;
 }
 
+/// Comes to a server under `ours` with every other mechanism, and with every version that is too old for any.
+async fn c13_no_way_down(mut attacked: Attacked, ours: &'static str) {
+    let greetings = (0..=4).flat_map(|octet| {
+        let mechanisms = ["NULL", "PLAIN", "CURVE", "GSSAPI", ""];
+        mechanisms.map(|mechanism| (octet, mechanism))
+    });
+    for (octet, mechanism) in greetings {
+        let expected = match octet {
+            // As libzmq announced its older versions.
+            0 => HandshakeError::UnsupportedVersion { major: 1 },
+            1 | 2 => HandshakeError::UnsupportedVersion { major: 2 },
+            _ if mechanism == ours => continue,
+            _ => HandshakeError::MechanismMismatch {
+                ours,
+                theirs: mechanism.into(),
+            },
+        };
+        let mut events = attacked.pull.monitor();
+        let at = attacked.at.clone();
+        let attack = async {
+            let mut raw = Raw::connect(&at).await;
+            raw.write(&greeting(octet, 0, mechanism.as_bytes())).await;
+            // As if it had been accepted.
+            raw.write(&ready("PUSH")).await;
+            raw.write(b"\0\x05enter").await;
+            let heard = raw.read_to_end().await;
+            assert!(heard.len() <= 64, "no more than a greeting");
+            end(&mut events).await
+        };
+        let seen = attacked.during(attack).await;
+        assert_eq!(seen, Cause::Handshake(expected));
+    }
+    assert_eq!(attacked.pull.peers().len(), 1);
+}
+
+#[tokio::test]
+async fn c13_no_way_down_from_plain() {
+    whole(async { c13_no_way_down(plain().await, "PLAIN").await }).await;
+}
+
 #[cfg(feature = "curve")]
 mod curve {
     use jackstay::EventKind;
@@ -211,6 +251,16 @@ mod curve {
         fn client(&self) -> Security {
             Security::curve_client(*self.server.public_key(), self.client.clone())
         }
+    }
+
+    #[tokio::test]
+    async fn c13_no_way_down_from_curve() {
+        whole(async {
+            let keys = Keys::new();
+            let attacked = attacked(keys.server(), keys.client()).await;
+            c13_no_way_down(attacked, "CURVE").await;
+        })
+        .await;
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! Subscribers of octets, and publishers that they cannot bring down.
 
-use jackstay::zmtp::Version;
+use jackstay::zmtp::{ProtocolError, Version};
 use jackstay::{
-    DisconnectCause, EventKind, Message, PubSocket, SubSocket, Subscription, XPubSocket,
+    DisconnectCause, EventKind, Message, Monitor, PubSocket, SubSocket, Subscription, XPubSocket,
 };
 use tokio::net::TcpListener;
 
@@ -177,6 +177,206 @@ async fn s5_a_subscriber_that_floods_a_publisher_that_does_not_listen_is_held_to
             assert_eq!(within(xpub.recv()).await.unwrap(), "noise");
         }
         assert_eq!(within(xpub.recv()).await.unwrap(), "\x01t");
+    })
+    .await;
+}
+
+/// Waits until a connection of a publisher ends, and tells why.
+async fn why_closed(events: &mut Monitor) -> DisconnectCause {
+    let ends = |kind: &EventKind| matches!(kind, EventKind::Disconnected(_));
+    match event(events, ends).await.kind {
+        EventKind::Disconnected(cause) => cause,
+        other => unreachable!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_is_too_long_closes_in_either_form_and_the_longest_allowed_does_not() {
+    whole(async {
+        let publisher = PubSocket::new();
+        let sub = SubSocket::new();
+        sub.subscribe("").unwrap();
+        let at = join(&publisher, &sub, Transport::Tcp).await;
+        within(publisher.wait_for_subscribers(1)).await.unwrap();
+        let longest = vec![b'x'; 64 << 10];
+        let as_message = |topic: &[u8]| frame(0, &[b"\x01", topic].concat());
+        for allowed in [command("SUBSCRIBE", &longest), as_message(&longest)] {
+            let mut raw = Raw::shake_hands(&at, "SUB").await;
+            raw.write(&allowed).await;
+            within(publisher.wait_for_subscribers(2)).await.unwrap();
+            drop(raw);
+            eventually(|| publisher.peers().len() == 1).await;
+        }
+        let mut events = publisher.monitor();
+        let too_long = [&longest[..], b"x"].concat();
+        let mut raw = Raw::shake_hands(&at, "SUB").await;
+        raw.write(&as_message(&too_long)).await;
+        let cause = why_closed(&mut events).await;
+        let (size, limit) = (65_537, 65_536);
+        assert!(
+            matches!(cause, DisconnectCause::TopicTooLong { size: s, limit: l } if (s, l) == (size, limit)),
+            "{cause}"
+        );
+        // In a command, its header tells.
+        let mut raw = Raw::shake_hands(&at, "SUB").await;
+        raw.write(&command("SUBSCRIBE", &too_long)).await;
+        let cause = why_closed(&mut events).await;
+        let (size, limit) = (size + 10, limit + 10);
+        let expected = ProtocolError::CommandTooLarge { size, limit };
+        assert!(
+            matches!(&cause, DisconnectCause::Protocol(error) if *error == expected),
+            "{cause}"
+        );
+        publisher.send("news").await.unwrap();
+        assert_eq!(within(sub.recv()).await.unwrap(), "news");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s13_a_topic_of_1_mib_works_when_it_is_allowed() {
+    whole(async {
+        let publisher = PubSocket::builder().max_topic_size(1 << 20).build();
+        let sub = SubSocket::new();
+        let topic = vec![b'x'; 1 << 20];
+        sub.subscribe(&topic).unwrap();
+        join(&publisher, &sub, Transport::Tcp).await;
+        within(publisher.wait_for_subscribers(1)).await.unwrap();
+        publisher.send(topic[1..].to_vec()).await.unwrap();
+        publisher.send((topic.clone(), "body")).await.unwrap();
+        let message = within(sub.recv()).await.unwrap();
+        assert!(message[0] == topic && message[1] == *b"body");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn topics_that_are_too_much_together_close() {
+    whole(async {
+        let publisher = PubSocket::builder().max_subscriptions_size(1_000).build();
+        let at = publisher.bind("tcp://127.0.0.1:0").await.unwrap();
+        let mut events = publisher.monitor();
+        let mut raw = Raw::shake_hands(&at, "SUB").await;
+        for first in 0..11 {
+            raw.write(&command("SUBSCRIBE", &[first; 100])).await;
+        }
+        let cause = why_closed(&mut events).await;
+        assert!(
+            matches!(cause, DisconnectCause::TooManySubscriptions { .. }),
+            "{cause}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peer_that_changes_its_mind_without_end_is_closed_and_the_others_go_on() {
+    whole(async {
+        let publisher = PubSocket::builder()
+            .max_subscriptions(100)
+            .max_subscription_rate(50)
+            .build();
+        let sub = SubSocket::new();
+        sub.subscribe("").unwrap();
+        let at = join(&publisher, &sub, Transport::Tcp).await;
+        within(publisher.wait_for_subscribers(1)).await.unwrap();
+        let mut events = publisher.monitor();
+        let commands = [command("SUBSCRIBE", b"t"), command("CANCEL", b"t")].concat();
+        let messages = [frame(0, b"\x01t"), frame(0, b"\0t")].concat();
+        for changes in [commands, messages] {
+            let mut raw = Raw::shake_hands(&at, "SUB").await;
+            // All that it may have, three times, and a second's worth.
+            raw.write(&changes.repeat(175)).await;
+            raw.write(&command("PING", b"\0\0")).await;
+            assert_eq!(raw.read_frame().await.1, b"\x04PONG");
+            raw.write(&changes.repeat(5_000)).await;
+            let cause = why_closed(&mut events).await;
+            assert!(
+                matches!(cause, DisconnectCause::SubscriptionFlood { limit: 50 }),
+                "{cause}"
+            );
+        }
+        publisher.send("news").await.unwrap();
+        assert_eq!(within(sub.recv()).await.unwrap(), "news");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn s9_a_healthy_subscriber_may_come_with_all_topics_and_exchange_them_all_at_once() {
+    whole(async {
+        let publisher = PubSocket::new();
+        let sub = SubSocket::new();
+        let topic = |set: char, n: usize| format!("{set}{n:05}");
+        const ALL: usize = 65_536;
+        for n in 0..ALL {
+            sub.subscribe(topic('a', n)).unwrap();
+        }
+        join(&publisher, &sub, Transport::Tcp).await;
+        for n in 0..ALL {
+            sub.unsubscribe(topic('a', n)).unwrap();
+        }
+        for n in 0..ALL {
+            sub.subscribe(topic('b', n)).unwrap();
+        }
+        let last = topic('b', ALL - 1);
+        let mut events = publisher.monitor();
+        let heard = async {
+            loop {
+                publisher.send(last.clone()).await.unwrap();
+                if let Ok(message) = sub.try_recv() {
+                    return message;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        assert_eq!(within(heard).await, *last);
+        let ended = std::iter::from_fn(|| events.try_recv())
+            .find(|event| matches!(event.kind, EventKind::Disconnected(_)));
+        assert!(ended.is_none(), "{ended:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_million_subscriptions_are_cut_at_the_limit_and_leave_nothing() {
+    whole(async {
+        let publisher = PubSocket::new();
+        let sub = SubSocket::new();
+        sub.subscribe("").unwrap();
+        let at = join(&publisher, &sub, Transport::Tcp).await;
+        within(publisher.wait_for_subscribers(1)).await.unwrap();
+        let mut events = publisher.monitor();
+        let mut raw = Raw::shake_hands(&at, "SUB").await;
+        let attack = async {
+            for thousand in 0..1_000_u32 {
+                let topics = (0..1_000).map(|n| (thousand * 1_000 + n).to_be_bytes());
+                let octets: Vec<u8> = topics
+                    .flat_map(|topic| command("SUBSCRIBE", &topic))
+                    .collect();
+                raw.write(&octets).await;
+            }
+        };
+        let healthy = async {
+            loop {
+                publisher.send("news").await.unwrap();
+                assert_eq!(within(sub.recv()).await.unwrap(), "news");
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = healthy => unreachable!("it has no end"),
+            ((), cause) = async { tokio::join!(attack, why_closed(&mut events)) } => {
+                let limit = 65_536;
+                assert!(
+                    matches!(cause, DisconnectCause::TooManySubscriptions { limit: l } if l == limit),
+                    "{cause}"
+                );
+            }
+        }
+        eventually(|| publisher.peers().len() == 1).await;
+        // The end of its topics.
+        assert_eq!(publisher.stats().dropped.total(), 0);
     })
     .await;
 }

@@ -1,10 +1,11 @@
 //! A peer of octets: says what it is told to say, right or wrong.
 
 use std::io;
+use std::net::Ipv4Addr;
 
 use jackstay::Endpoint;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::within;
 
@@ -87,6 +88,17 @@ impl Raw {
             .await
             .expect("somebody listens");
         Self { stream }
+    }
+
+    /// Connects from this address.
+    pub async fn connect_from(source: Ipv4Addr, at: &Endpoint) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((source, 0).into()).expect("a free port");
+        let target = (Ipv4Addr::LOCALHOST, at.port().expect("tcp"));
+        let stream = socket.connect(target.into()).await;
+        Self {
+            stream: stream.expect("somebody listens"),
+        }
     }
 
     /// Takes the connection of a socket.

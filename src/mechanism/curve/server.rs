@@ -193,10 +193,6 @@ impl Mechanism for CurveServer {
                 self.state = self.hello(command.data(), entropy, now, output)?;
                 Ok(Step::Continue)
             }
-            // C3
-            (State::AwaitsInitiate { until, .. }, INITIATE) if now >= until => {
-                Err(HandshakeError::CookieExpired)
-            }
             (
                 State::AwaitsInitiate {
                     cookie_key, heard, ..
@@ -229,6 +225,14 @@ impl Mechanism for CurveServer {
         let sealed = session.seal(&nonce, &[&self.metadata]);
         put_command(output, READY, &[&READY_NUMBER.to_be_bytes(), &sealed]);
         self.state = State::Met { session, heard };
+    }
+
+    /// C3
+    fn expires(&self) -> Option<(Instant, HandshakeError)> {
+        match self.state {
+            State::AwaitsInitiate { until, .. } => Some((until, HandshakeError::CookieExpired)),
+            _ => None,
+        }
     }
 
     fn traffic(&mut self) -> Option<Traffic> {

@@ -129,6 +129,32 @@ fn secure_with(
     (Secure::new(client), Secure::new(server))
 }
 
+#[test]
+fn c3_a_client_that_does_not_come_back_is_forgotten_before_the_handshakes_deadline() {
+    let start = Instant::now();
+    let patient = |socket_type| HandshakeConfig {
+        timeout: Duration::from_secs(600),
+        ..config(socket_type)
+    };
+    let verdict = Ok(Principal::new("joe"));
+    let mut client = Shaking::new(patient(SocketType::Push), &client(), start);
+    let mut server = Shaking::new(patient(SocketType::Pull), &server(), start);
+    let later = start + Duration::from_secs(5);
+    let greeting = server.step(b"", later, &verdict).unwrap();
+    let hello = client.step(&greeting, later, &verdict).unwrap();
+    let welcome = server.step(&hello, later, &verdict).unwrap();
+    let end = later + Duration::from_secs(60);
+    assert_eq!(server.handshake.deadline(), end);
+    assert_eq!(server.handshake.overdue(), HandshakeError::CookieExpired);
+    let initiate = client.step(&welcome, later, &verdict).unwrap();
+    assert_eq!(
+        client.handshake.deadline(),
+        start + Duration::from_secs(600)
+    );
+    let late = server.step(&initiate, end, &verdict);
+    assert_eq!(late, Err(HandshakeError::CookieExpired));
+}
+
 const PUSH_PULL: (SocketType, SocketType) = (SocketType::Push, SocketType::Pull);
 const SUB_PUB: (SocketType, SocketType) = (SocketType::Sub, SocketType::Pub);
 

@@ -64,7 +64,7 @@ fn a_subscription_reaches_a_publisher_at_the_next_version_too() {
     let now = Instant::now();
     let (_, mut publisher) = connect(config(SocketType::Sub), config(SocketType::XPub), now);
     let mut out = Vec::new();
-    let long = vec![b't'; 70_000];
+    let long = vec![b't'; 60_000];
     put_subscription(Version::V3_1, true, &long, &mut out);
     put_subscription(Version::V3_1, false, b"t", &mut out);
     let inbound = receive_all(&mut publisher.engine, &mut out[..].into(), now);
