@@ -148,7 +148,10 @@ impl<'a> Pump<'a> {
         ready!(self.poll_take_in(cx, now))?;
         let readable = self.stream.poll_readable(cx).map_err(lost)?;
         let (room, most) = match self.engine.body() {
-            Some(body) => body,
+            Some((body, missing)) => {
+                buffers::lend(body, missing);
+                (body, missing)
+            }
             None if readable.is_pending() => (&mut self.read, 0),
             None => {
                 make_room(&mut self.read);
@@ -197,6 +200,10 @@ impl<'a> Pump<'a> {
                     }
                 }
                 Some(Inbound::Message(message)) => {
+                    let spent = self.engine.spent();
+                    if let Some(spent) = spent.filter(|_| message.size() <= buffers::ROOM) {
+                        buffers::keep(spent);
+                    }
                     self.take_in(message, now)?;
                     1
                 }

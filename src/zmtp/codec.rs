@@ -30,6 +30,8 @@ pub struct ZmtpCodec {
     size: usize,
     /// A large body that is arriving.
     body: Option<Body>,
+    /// What is left of the buffer of the last one.
+    spent: Option<BytesMut>,
     /// Whether the last frame was large.
     large: bool,
 }
@@ -97,6 +99,7 @@ impl ZmtpCodec {
             frames: Vec::new(),
             size: 0,
             body: None,
+            spent: None,
             large: false,
         }
     }
@@ -193,6 +196,11 @@ impl ZmtpCodec {
         Some((octets, missing))
     }
 
+    /// The empty rest of the buffer of the last large body, which is free when its message is gone.
+    pub(crate) fn spent(&mut self) -> Option<BytesMut> {
+        self.spent.take()
+    }
+
     /// How much to read at most where no large body is arriving.
     pub(crate) fn read_ahead(&self) -> usize {
         // Where one body was large the next may be, and would only be copied out of the buffer.
@@ -213,9 +221,11 @@ impl ZmtpCodec {
         if body.octets.len() < body.len {
             return None;
         }
-        let Body { kind, octets, .. } = self.body.take()?;
+        let mut body = self.body.take()?;
         self.large = true;
-        self.accept(kind, octets.freeze())
+        let octets = body.octets.split().freeze();
+        self.spent = Some(body.octets);
+        self.accept(body.kind, octets)
     }
 
     /// Takes the open frames out of the buffer: what follows them does not stay there.

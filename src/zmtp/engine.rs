@@ -117,6 +117,11 @@ impl Engine {
         }
     }
 
+    /// See [`ZmtpCodec::spent`].
+    pub(crate) fn spent(&mut self) -> Option<BytesMut> {
+        self.codec.spent()
+    }
+
     /// How much to read at most where no large body is arriving.
     pub(crate) fn read_ahead(&self) -> usize {
         match self.opening {
