@@ -282,7 +282,8 @@ pub(crate) struct Options {
     pub heartbeat: Option<Heartbeat>,
     pub handshake_timeout: Duration,
     pub max_pending_handshakes: usize,
-    pub max_pending_handshakes_per_address: usize,
+    /// None: what `session::Gate` holds right.
+    pub max_pending_handshakes_per_address: Option<usize>,
     /// None: as many as leave a fifth of the files free that the process may have open.
     pub max_connections: Option<usize>,
     pub connect_timeout: Duration,
@@ -348,7 +349,7 @@ impl Default for Options {
             heartbeat: None,
             handshake_timeout: Duration::from_secs(30),
             max_pending_handshakes: 1_024,
-            max_pending_handshakes_per_address: 64,
+            max_pending_handshakes_per_address: None,
             max_connections: None,
             connect_timeout: Duration::from_secs(30),
             max_message_size: 64 << 20,

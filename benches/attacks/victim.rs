@@ -102,11 +102,15 @@ pub async fn run(victim: Victim) -> Outcome<()> {
     Ok(())
 }
 
+/// The default, which holds for addresses of other machines.
+const PER_ADDRESS: usize = 64;
+
 async fn serve(victim: Victim) -> Outcome<()> {
     let anywhere = "tcp://127.0.0.1:0";
     let events = if victim == Victim::Publisher {
         let socket = XPubSocket::builder()
             .handshake_timeout(HANDSHAKE_TIMEOUT)
+            .max_pending_handshakes_per_address(PER_ADDRESS)
             .build();
         println!("{}", socket.bind(anywhere).await?);
         let events = socket.monitor();
@@ -119,7 +123,9 @@ async fn serve(victim: Victim) -> Outcome<()> {
         });
         events
     } else {
-        let mut builder = RouterSocket::builder().handshake_timeout(HANDSHAKE_TIMEOUT);
+        let mut builder = RouterSocket::builder()
+            .handshake_timeout(HANDSHAKE_TIMEOUT)
+            .max_pending_handshakes_per_address(PER_ADDRESS);
         if let Some(security) = victim.security()? {
             builder = builder.security(security);
         }

@@ -18,7 +18,8 @@ use crate::transport::{PeerAddress, beyond_share};
 pub(crate) struct Gate {
     /// None: as many as leave a fifth of the process's files free.
     max_connections: Option<usize>,
-    max_handshakes_per_address: usize,
+    /// None: [`PER_ADDRESS`], but for this machine's own.
+    max_handshakes_per_address: Option<usize>,
     handshakes: Arc<Semaphore>,
     entered: Arc<Mutex<Entered>>,
 }
@@ -40,6 +41,9 @@ pub(super) struct Arrival {
     /// None where addresses tell nobody apart.
     origin: Option<IpAddr>,
 }
+
+/// How many handshakes may come from one address, if nothing else is said.
+const PER_ADDRESS: usize = 64;
 
 impl Gate {
     pub fn new(options: &Options) -> Self {
@@ -72,7 +76,7 @@ impl Gate {
         }
         let origin = origin(address);
         if let Some(origin) = origin {
-            let limit = self.max_handshakes_per_address;
+            let limit = self.limit_of(origin);
             let handshakes = entered.handshakes.entry(origin).or_default();
             if *handshakes >= limit {
                 return Err(TurnedAway::Handshakes { limit });
@@ -85,6 +89,15 @@ impl Gate {
             origin,
         };
         Ok((Place(self.entered.clone()), arrival))
+    }
+
+    fn limit_of(&self, origin: IpAddr) -> usize {
+        match self.max_handshakes_per_address {
+            Some(limit) => limit,
+            // A program of this machine has 2^24 addresses to come from: a limit for one would stop its crowds only.
+            None if origin.is_loopback() => usize::MAX,
+            None => PER_ADDRESS,
+        }
     }
 
     /// Waits for a turn to shake hands, which ends when it is dropped.
@@ -146,10 +159,26 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_of_this_machine_comes_in_unless_it_is_limited_by_name() {
+        let limit = |most, address| {
+            let gate = Gate::new(&Options {
+                max_pending_handshakes_per_address: most,
+                ..Options::default()
+            });
+            gate.limit_of(from(address).unwrap())
+        };
+        assert_eq!(limit(None, "192.0.2.1:1"), PER_ADDRESS);
+        for address in ["127.0.0.1:1", "127.1.2.3:1"] {
+            assert_eq!(limit(None, address), usize::MAX);
+            assert_eq!(limit(Some(4), address), 4);
+        }
+    }
+
+    #[test]
     fn what_is_over_counts_no_longer() {
         let gate = Gate::new(&Options {
             max_connections: Some(3),
-            max_pending_handshakes_per_address: 2,
+            max_pending_handshakes_per_address: Some(2),
             ..Options::default()
         });
         let peer = PeerAddress::Tcp(([192, 0, 2, 1], 1).into());

@@ -99,12 +99,13 @@ impl<P: Pattern> Builder<P> {
     }
 
     /// How many of them may come from one address, or one network of 64 bits of IPv6. Beyond that, newcomers from there
-    /// are closed at once, so that one address does not keep the others waiting. Default: 64; at least 1.
+    /// are closed at once, so that one address does not keep the others waiting. Default: 64, and no limit for the loopback
+    /// addresses, of which a program of this machine has millions; at least 1.
     ///
     /// Raise it where many peers share an address and come all at once. `ipc` has no addresses.
     #[must_use]
     pub fn max_pending_handshakes_per_address(self, most: usize) -> Self {
-        self.set(|options| options.max_pending_handshakes_per_address = most.max(1))
+        self.set(|options| options.max_pending_handshakes_per_address = Some(most.max(1)))
     }
 
     /// How many connections that came to this socket it has at a time; newcomers beyond that are closed at once.

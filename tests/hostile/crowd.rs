@@ -151,6 +151,7 @@ async fn two_thousand_connections_that_say_nothing_or_too_little() {
     whole(async {
         let pull = PullSocket::builder()
             .handshake_timeout(Duration::from_millis(200))
+            .max_pending_handshakes_per_address(64)
             .build();
         let mut attacked = Attacked::new(pull).await;
         let at = attacked.at.clone();
