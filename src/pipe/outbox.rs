@@ -145,7 +145,7 @@ pub(crate) enum Take {
 }
 
 /// So many octets are more than one batch.
-const AHEAD: usize = 512 << 10;
+const AHEAD: usize = 1 << 20;
 /// After so long, a sender that waits for its session looks whether that keeps up;
 const PACE: Duration = Duration::from_millis(5);
 /// it does if it has written so many octets.

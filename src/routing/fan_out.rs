@@ -18,6 +18,9 @@ pub(crate) struct FanOut {
     index: TopicIndex<usize>,
     /// The slots of pipes that were full when last written to; kept and asked for messages that must not be dropped.
     full: HashSet<usize>,
+    /// The message that must not be dropped and was last asked for in vain, and one of the slots that it waits for. Looked at
+    /// first: whenever one of ten thousand pipes has room again, all would have to be asked.
+    waits_for: Option<(Message, usize)>,
 }
 
 /// Who wants a message.
@@ -40,6 +43,7 @@ impl FanOut {
             free: Vec::new(),
             index: TopicIndex::new(),
             full: HashSet::new(),
+            waits_for: None,
         }
     }
 
@@ -70,17 +74,20 @@ impl FanOut {
 
     /// Forgets the subscriptions of `pipe`, whose connection is lost: it sends them again when it is back (S9).
     pub fn unsubscribe_all(&mut self, pipe: &Arc<Pipe>, orphaned: impl FnMut(&[u8])) {
+        self.waits_for = None;
         if let Some(slot) = self.slots.get(&pipe.id) {
             self.index.remove_peer(*slot, orphaned);
         }
     }
 
     pub fn subscribe(&mut self, pipe: &Arc<Pipe>, topic: &[u8]) -> Option<Added> {
+        self.waits_for = None;
         let slot = self.slots.get(&pipe.id)?;
         Some(self.index.insert(topic, *slot))
     }
 
     pub fn unsubscribe(&mut self, pipe: &Arc<Pipe>, topic: &[u8]) -> Option<Removed> {
+        self.waits_for = None;
         let slot = self.slots.get(&pipe.id)?;
         Some(self.index.remove(topic, *slot))
     }
@@ -118,6 +125,15 @@ impl FanOut {
     /// Queues `message` for its whole audience, or for nobody if one of it is full.
     pub fn try_send_to_all(&mut self, queues: &mut Queues, message: &Message) -> bool {
         let pipes = &self.pipes;
+        if let Some((waiting, slot)) = self.waits_for.take() {
+            let full = pipes[slot]
+                .as_ref()
+                .is_some_and(|pipe| pipe.outbox.is_full(queues));
+            if full && waiting.first() == message.first() {
+                self.waits_for = Some((waiting, slot));
+                return false;
+            }
+        }
         self.full.retain(|slot| {
             pipes[*slot]
                 .as_ref()
@@ -125,10 +141,15 @@ impl FanOut {
         });
         if !self.full.is_empty() {
             let full = std::mem::take(&mut self.full);
-            let mut missed = false;
-            self.for_each(message, |slot, _| missed |= full.contains(&slot));
+            let mut missed = None;
+            self.for_each(message, |slot, _| {
+                if full.contains(&slot) {
+                    missed = Some(slot);
+                }
+            });
             self.full = full;
-            if missed {
+            if let Some(slot) = missed {
+                self.waits_for = Some((message.clone(), slot));
                 return false;
             }
         }
@@ -199,6 +220,28 @@ mod tests {
         let news = "news".into();
         assert!(!outgoing.with(|sending| fan_out.try_send_to_all(&mut sending.queues, &news)));
         assert_eq!(pipe.outbox.stats().dropped.full, 0);
+    }
+
+    // S8
+    #[test]
+    fn a_message_that_waits_for_a_full_pipe_goes_on_when_that_no_longer_wants_it() {
+        let (outgoing, config) = outgoing();
+        let mut fan_out = FanOut::new(Audience::Subscribers);
+        let pipe = Pipe::wire(&config, false);
+        fan_out.add(pipe.clone());
+        fan_out.subscribe(&pipe, b"news");
+        let sent = |fan_out: &mut FanOut, text: &'static str| {
+            let message = text.into();
+            outgoing.with(|sending| fan_out.try_send_to_all(&mut sending.queues, &message))
+        };
+        assert!(sent(&mut fan_out, "news 1"));
+        assert!(!sent(&mut fan_out, "news 2"));
+        assert!(!sent(&mut fan_out, "news 2"));
+        assert!(sent(&mut fan_out, "sports"), "nobody wants it");
+        assert!(!sent(&mut fan_out, "news 2"));
+        fan_out.unsubscribe(&pipe, b"news");
+        assert!(sent(&mut fan_out, "news 2"));
+        assert_eq!(pipe.outbox.stats().messages_sent, 1);
     }
 
     // Whoever drops what does not fit never asks who is full.

@@ -31,7 +31,7 @@ impl<P: Pattern> Socket<P> {
     /// [`stats`](Self::stats) count (but see [`OnFull::Wait`]).
     ///
     /// `Ok` means that the whole message is queued or handed to the operating system, not that it has arrived. A sender that is
-    /// half a mebibyte ahead of a connection waits while that writes fast (1 MiB in 5 ms), also if there is room in the
+    /// a mebibyte ahead of a connection waits while that writes fast (1 MiB in 5 ms), also if there is room in the
     /// queue: memory is filled for a peer that does not keep up, and for no other.
     ///
     /// # Cancel safety
