@@ -114,6 +114,9 @@ pub(crate) enum Claim {
     Paced,
     /// As for a turn, and if there is no room the message is dropped, which is counted.
     Drop,
+    /// The same for one of many copies, of which none is written by itself: its sender would be as slow as all sessions
+    /// together, and no batch would form.
+    Many,
     /// The message is the socket's own, out of turn.
     Aside,
     /// A place was kept for it.
@@ -671,14 +674,14 @@ impl Queue {
     ) -> Push {
         let reserved = usize::from(claim == Claim::Reserved);
         // A pipe that is written to aside keeps its place in the ring.
-        let in_turn = matches!(claim, Claim::Turn | Claim::Paced | Claim::Drop);
+        let in_turn = !matches!(claim, Claim::Aside | Claim::Reserved);
         self.reserved -= reserved;
         if self.life != Life::Open {
             return Push::Closed;
         }
         let pushed = match &self.link {
             Link::Wire(_) if claim == Claim::Paced && self.is_ahead() => Push::Ahead,
-            Link::Wire(_) => self.push_to_wire(signals, message, reserved, woken),
+            Link::Wire(_) => self.push_to_wire(signals, message, claim, woken),
             Link::Inproc(crossing) => crossing.push(message, |room| self.usable(room, reserved)),
         };
         match pushed {
@@ -690,7 +693,7 @@ impl Queue {
             }
             Push::Full => {
                 self.blocked |= in_turn;
-                self.dropped.full += u64::from(claim == Claim::Drop);
+                self.dropped.full += u64::from(matches!(claim, Claim::Drop | Claim::Many));
             }
             Push::Ahead | Push::Closed => {}
         }
@@ -702,10 +705,10 @@ impl Queue {
         &mut self,
         signals: &Signals,
         message: &Message,
-        own: usize,
+        claim: Claim,
         woken: &mut Vec<Waker>,
     ) -> Push {
-        let room = self.room(own);
+        let room = self.room(usize::from(claim == Claim::Reserved));
         let Link::Wire(wire) = &mut self.link else {
             return Push::Closed;
         };
@@ -717,7 +720,8 @@ impl Queue {
         }
         wire.queue.push(message);
         // What a later message may replace must not be half written.
-        let written = !self.conflate && wire.write_here(&signals.direct, room == 1);
+        let written =
+            !self.conflate && wire.write_here(&signals.direct, claim != Claim::Many, room == 1);
         if !written && signals.parked.load(Ordering::Relaxed) {
             woken.extend(signals.unpark(&mut self.session));
         }

@@ -34,6 +34,9 @@ pub(crate) enum Audience {
     Others,
 }
 
+/// To so many pipes, lone messages are written at once.
+const FEW: usize = 16;
+
 impl FanOut {
     pub fn new(audience: Audience) -> Self {
         Self {
@@ -109,8 +112,9 @@ impl FanOut {
 
     /// Queues `message` for its whole audience. A full pipe misses it.
     pub fn send(&mut self, queues: &mut Queues, message: &Message) {
+        let claim = self.claim();
         self.for_each(message, |_, pipe| {
-            pipe.outbox.try_push(queues, message, Claim::Drop);
+            pipe.outbox.try_push(queues, message, claim);
         });
     }
 
@@ -154,14 +158,23 @@ impl FanOut {
             }
         }
         let mut full = std::mem::take(&mut self.full);
+        let claim = self.claim();
         self.for_each(message, |slot, pipe| {
-            let pushed = pipe.outbox.try_push(queues, message, Claim::Drop);
+            let pushed = pipe.outbox.try_push(queues, message, claim);
             if pushed == (Push::Done { full: true }) {
                 full.insert(slot);
             }
         });
         self.full = full;
         true
+    }
+
+    fn claim(&self) -> Claim {
+        if self.slots.len() > FEW {
+            Claim::Many
+        } else {
+            Claim::Drop
+        }
     }
 
     fn for_each(&mut self, message: &Message, mut each: impl FnMut(usize, &Arc<Pipe>)) {

@@ -46,10 +46,10 @@ impl Wire {
     }
 
     /// After a message was queued: writes the queue from the sender's task if the connection is idle and either the
-    /// message is a lone one, or the queue is `full` or long. `false` if that is left to the session.
+    /// message is a lone one (and may be written as such), or the queue is `full` or long. `false` if that is left to the session.
     #[inline]
-    pub(super) fn write_here(&mut self, direct: &AtomicBool, full: bool) -> bool {
-        let lone = self.queue.messages() == 1 && direct.load(Ordering::Relaxed);
+    pub(super) fn write_here(&mut self, direct: &AtomicBool, lone: bool, full: bool) -> bool {
+        let lone = lone && self.queue.messages() == 1 && direct.load(Ordering::Relaxed);
         if !lone && !full && self.queue.size() < LONG {
             return false;
         }
