@@ -228,6 +228,6 @@ fn heap() -> usize {
 
 const ANYWHERE: &str = "tcp://127.0.0.1:0";
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Between two knocks.
-const KNOCKING: Duration = Duration::from_millis(10);
+/// Between two knocks: long enough for a crowd of ten thousand that is still coming, each of whom is knocked at.
+const KNOCKING: Duration = Duration::from_millis(300);
 const MOMENT: Duration = Duration::from_millis(1);
