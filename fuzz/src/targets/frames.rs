@@ -92,6 +92,9 @@ enum Frame {
 
 struct Fault;
 
+/// The longest command: a SUBSCRIBE with a topic of 64 KiB.
+const COMMAND: usize = (64 << 10) + "\x09SUBSCRIBE".len();
+
 impl Frame {
     /// The next frame of a message that has these `frames` so far; `None` if it is not complete.
     fn read(
@@ -119,7 +122,7 @@ impl Frame {
         };
         let begun: usize = frames.iter().map(Bytes::len).sum();
         let most = if command {
-            max_size.max(64 << 10)
+            COMMAND
         } else {
             max_size.saturating_sub(begun)
         };
