@@ -752,9 +752,9 @@ impl Queue {
 
     /// There is room: who is to be told of it, if anybody wants to know.
     fn wanted_room(&mut self) -> Option<Arc<ReadyList>> {
-        self.writable
-            .clone()
-            .filter(|_| std::mem::take(&mut self.blocked))
+        let writable = self.writable.as_ref().filter(|_| self.blocked)?;
+        self.blocked = false;
+        Some(writable.clone())
     }
 
     fn is_full(&mut self) -> bool {
