@@ -1,21 +1,25 @@
 //! [`Outbox`]: what waits to be sent to one peer.
 
 mod crossing;
+mod queue;
 mod wire;
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::time::timeout;
 
 use self::crossing::Crossing;
 pub(crate) use self::crossing::FarSocket;
+pub(super) use self::queue::Queue;
+pub(crate) use self::queue::{Claim, Life, Push};
+use self::queue::{Link, Signals};
 use self::wire::{Gate, Wire};
-use super::outgoing::{self, Place, Queues};
+use super::outgoing::{Place, PlaceGuard, Queues};
 use super::{Pipe, PipeConfig, ReadyList, Writing, lock};
 use crate::message::Message;
 use crate::options::Marks;
@@ -45,95 +49,11 @@ enum Home {
 }
 
 /// One queue, locked.
-enum Locked<'a> {
-    Socket(outgoing::Locked<'a>),
+enum Guard<'a> {
+    Socket(PlaceGuard<'a>),
     /// The lock of its socket is the caller's.
     Here(&'a mut Queue),
     Own(MutexGuard<'a, Queue>),
-}
-
-/// What can be looked at without a lock.
-struct Signals {
-    /// The session waits for something to be queued, and nothing has happened since. Changed under the lock; read without
-    /// it by a session that was woken for another reason, while a sender may hold the lock over a write.
-    parked: AtomicBool,
-    /// Whether the next message may be written by its sender. See [`try_push`](Self::try_push).
-    direct: AtomicBool,
-    /// Octets that the session has written; it alone adds to them.
-    written: AtomicUsize,
-}
-
-pub(super) struct Queue {
-    link: Link,
-    marks: Marks,
-    conflate: bool,
-    life: Life,
-    /// The session, parked until there is something to write or its life changes.
-    session: Option<Waker>,
-    /// Places that are promised to permits.
-    reserved: usize,
-    /// The connection was lost after the last message had left: what it asked for will not come.
-    lost: bool,
-    /// What was discarded at the end.
-    left: usize,
-    /// A sender met this queue full; it is told when there is room.
-    blocked: bool,
-    /// Senders that are so far ahead that they wait for the session to catch up.
-    ahead: Vec<Waker>,
-    /// It did not in time. They go on, until it takes something.
-    behind: bool,
-    /// The socket's list of pipes with room; none for the far half of an in-process pair without a socket yet.
-    writable: Option<Arc<ReadyList>>,
-    messages: u64,
-    octets: u64,
-    dropped: Drops,
-}
-
-enum Link {
-    Wire(Wire),
-    Inproc(Crossing),
-}
-
-/// How long a pipe goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Life {
-    /// As long as the socket.
-    Open,
-    /// Until its queue is written, or this instant.
-    Draining(Option<Instant>),
-    /// No longer: the connection is to be closed now, with nothing more sent.
-    Ended,
-}
-
-/// By what right a message comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Claim {
-    /// The pipe's turn has come. If it is full, or full then, it announces itself when there is room.
-    Turn,
-    /// The same, and if much waits for a peer that takes it as fast as it can, the sender had better wait, too.
-    Paced,
-    /// As for a turn, and if there is no room the message is dropped, which is counted.
-    Drop,
-    /// The same for one of many copies, of which none is written by itself: its sender would be as slow as all sessions
-    /// together, and no batch would form.
-    Many,
-    /// The message is the socket's own, out of turn.
-    Aside,
-    /// A place was kept for it.
-    Reserved,
-}
-
-/// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Push {
-    /// Queued or written. `full` if there is no room for another.
-    Done { full: bool },
-    /// There is no room; the pipe announces itself when there is.
-    Full,
-    /// There is room, but the sender is far ahead of the session: see [`caught_up`](Outbox::caught_up).
-    Ahead,
-    /// The pipe takes nothing any more.
-    Closed,
 }
 
 /// What the session is to do.
@@ -147,20 +67,10 @@ pub(crate) enum Take {
     Ended,
 }
 
-/// So many octets are more than one batch.
-const AHEAD: usize = 1 << 20;
 /// After so long, a sender that waits for its session looks whether that keeps up;
 const PACE: Duration = Duration::from_millis(5);
 /// it does if it has written so many octets.
 const FAST: usize = 1 << 20;
-
-impl Signals {
-    /// Something is to be done: the waker that says so.
-    fn unpark(&self, session: &mut Option<Waker>) -> Option<Waker> {
-        self.parked.store(false, Ordering::Release);
-        session.take()
-    }
-}
 
 impl Outbox {
     /// With `immediate`, messages are taken only while there is a connection.
@@ -200,18 +110,18 @@ impl Outbox {
         }
     }
 
-    fn lock(&self) -> Locked<'_> {
+    fn lock(&self) -> Guard<'_> {
         match &self.home {
-            Home::Socket(place) => Locked::Socket(place.lock()),
-            Home::Own(queue) => Locked::Own(lock(queue)),
+            Home::Socket(place) => Guard::Socket(place.lock()),
+            Home::Own(queue) => Guard::Own(lock(queue)),
         }
     }
 
     /// The same under the lock of the socket.
-    fn within<'a>(&'a self, queues: &'a mut Queues) -> Locked<'a> {
+    fn within<'a>(&'a self, queues: &'a mut Queues) -> Guard<'a> {
         match &self.home {
-            Home::Socket(place) => Locked::Here(queues.at(place).0),
-            Home::Own(queue) => Locked::Own(lock(queue)),
+            Home::Socket(place) => Guard::Here(queues.at(place).0),
+            Home::Own(queue) => Guard::Own(lock(queue)),
         }
     }
 
@@ -621,7 +531,7 @@ impl Outbox {
     }
 }
 
-impl Deref for Locked<'_> {
+impl Deref for Guard<'_> {
     type Target = Queue;
 
     fn deref(&self) -> &Queue {
@@ -633,160 +543,13 @@ impl Deref for Locked<'_> {
     }
 }
 
-impl DerefMut for Locked<'_> {
+impl DerefMut for Guard<'_> {
     fn deref_mut(&mut self) -> &mut Queue {
         match self {
             Self::Socket(queue) => queue,
             Self::Here(queue) => queue,
             Self::Own(queue) => queue,
         }
-    }
-}
-
-impl Queue {
-    fn new(link: Link, marks: Marks, conflate: bool, writable: Option<Arc<ReadyList>>) -> Self {
-        Self {
-            link,
-            marks,
-            conflate,
-            life: Life::Open,
-            session: None,
-            reserved: 0,
-            lost: false,
-            left: 0,
-            blocked: false,
-            ahead: Vec::new(),
-            behind: false,
-            writable,
-            messages: 0,
-            octets: 0,
-            dropped: Drops::default(),
-        }
-    }
-
-    #[inline]
-    fn push(
-        &mut self,
-        signals: &Signals,
-        message: &Message,
-        claim: Claim,
-        woken: &mut Vec<Waker>,
-    ) -> Push {
-        let reserved = usize::from(claim == Claim::Reserved);
-        // A pipe that is written to aside keeps its place in the ring.
-        let in_turn = !matches!(claim, Claim::Aside | Claim::Reserved);
-        self.reserved -= reserved;
-        if self.life != Life::Open {
-            return Push::Closed;
-        }
-        let pushed = match &self.link {
-            Link::Wire(_) if claim == Claim::Paced && self.is_ahead() => Push::Ahead,
-            Link::Wire(_) => self.push_to_wire(signals, message, claim, woken),
-            Link::Inproc(crossing) => crossing.push(message, |room| self.usable(room, reserved)),
-        };
-        match pushed {
-            Push::Done { full } => {
-                self.messages += 1;
-                self.octets += message.size() as u64;
-                self.lost = false;
-                self.blocked |= full && in_turn;
-            }
-            Push::Full => {
-                self.blocked |= in_turn;
-                self.dropped.full += u64::from(matches!(claim, Claim::Drop | Claim::Many));
-            }
-            Push::Ahead | Push::Closed => {}
-        }
-        pushed
-    }
-
-    #[inline]
-    fn push_to_wire(
-        &mut self,
-        signals: &Signals,
-        message: &Message,
-        claim: Claim,
-        woken: &mut Vec<Waker>,
-    ) -> Push {
-        let room = self.room(usize::from(claim == Claim::Reserved));
-        let Link::Wire(wire) = &mut self.link else {
-            return Push::Closed;
-        };
-        if room == 0 {
-            return Push::Full;
-        }
-        if self.conflate {
-            self.dropped.conflated += wire.clear() as u64;
-        }
-        wire.queue.push(message);
-        // What a later message may replace must not be half written.
-        let written =
-            !self.conflate && wire.write_here(&signals.direct, claim != Claim::Many, room == 1);
-        if !written && signals.parked.load(Ordering::Relaxed) {
-            woken.extend(signals.unpark(&mut self.session));
-        }
-        Push::Done {
-            full: self.room(0) == 0,
-        }
-    }
-
-    /// Whether more waits than makes a good batch, and somebody is about to take it.
-    #[inline]
-    fn is_ahead(&self) -> bool {
-        match &self.link {
-            Link::Wire(wire) => {
-                wire.queue.size() >= AHEAD
-                    && wire.version.is_some()
-                    && !self.behind
-                    && self.life == Life::Open
-            }
-            Link::Inproc(_) => false,
-        }
-    }
-
-    /// The senders that wait for the session need not any more, for now: they are to be woken.
-    fn caught_up(&mut self) -> Vec<Waker> {
-        self.behind = false;
-        std::mem::take(&mut self.ahead)
-    }
-
-    /// There is room: who is to be told of it, if anybody wants to know.
-    fn wanted_room(&mut self) -> Option<Arc<ReadyList>> {
-        let writable = self.writable.as_ref().filter(|_| self.blocked)?;
-        self.blocked = false;
-        Some(writable.clone())
-    }
-
-    fn is_full(&mut self) -> bool {
-        let room = self.room(0) > 0;
-        self.blocked |= !room;
-        !room && self.life == Life::Open
-    }
-
-    fn waiting(&self) -> usize {
-        match &self.link {
-            Link::Wire(wire) => wire.queue.messages() + wire.taken,
-            Link::Inproc(crossing) => crossing.waiting(),
-        }
-    }
-
-    /// How many messages would be taken, with `own` of the reserved places.
-    #[inline]
-    fn room(&self, own: usize) -> usize {
-        let room = match &self.link {
-            _ if self.life != Life::Open => 0,
-            Link::Wire(wire) if wire.gate == Gate::Shut => 0,
-            Link::Wire(_) if self.conflate => usize::MAX,
-            Link::Wire(wire) => self.marks.room(wire.queue.messages(), wire.queue.size()),
-            Link::Inproc(crossing) => crossing.room(),
-        };
-        self.usable(room, own)
-    }
-
-    /// How much of `room` is left for a message that comes with `own` of the reserved places.
-    #[inline]
-    fn usable(&self, room: usize, own: usize) -> usize {
-        room.saturating_sub(self.reserved).max(own.min(room))
     }
 }
 

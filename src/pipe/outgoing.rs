@@ -93,8 +93,8 @@ impl Place {
     }
 
     /// Locks all queues of the socket, and shows this one.
-    pub fn lock(&self) -> Locked<'_> {
-        Locked {
+    pub fn lock(&self) -> PlaceGuard<'_> {
+        PlaceGuard {
             sending: lock(&self.outgoing.sending),
             index: self.index,
         }
@@ -113,12 +113,12 @@ impl Drop for Place {
 }
 
 /// One queue, under the lock of all.
-pub(super) struct Locked<'a> {
+pub(super) struct PlaceGuard<'a> {
     sending: MutexGuard<'a, Sending<dyn Send>>,
     index: usize,
 }
 
-impl Deref for Locked<'_> {
+impl Deref for PlaceGuard<'_> {
     type Target = Queue;
 
     fn deref(&self) -> &Queue {
@@ -126,7 +126,7 @@ impl Deref for Locked<'_> {
     }
 }
 
-impl DerefMut for Locked<'_> {
+impl DerefMut for PlaceGuard<'_> {
     fn deref_mut(&mut self) -> &mut Queue {
         &mut self.sending.queues.places[self.index]
     }
