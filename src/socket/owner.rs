@@ -247,7 +247,7 @@ impl Owner for Core {
         subscribe: bool,
         topic: &[u8],
     ) -> Result<(), DisconnectCause> {
-        let limit = self.options.max_topic_size;
+        let limit = self.options.limits.max_topic_size;
         if subscribe && topic.len() > limit {
             let size = topic.len();
             return Err(DisconnectCause::TopicTooLong { size, limit });
