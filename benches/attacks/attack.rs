@@ -5,6 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "curve")]
+use jackstay::DealerSocket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -40,6 +42,12 @@ enum Manner {
     Deaf,
     /// Goes as soon as it has said what it says first.
     Leaves,
+    /// Passes on what a peer says that may be here, but changes a bit of its first message.
+    #[cfg(feature = "curve")]
+    Flips,
+    /// The same, but passes the message on twice.
+    #[cfg(feature = "curve")]
+    Repeats,
 }
 
 /// What has to become of its connections.
@@ -111,6 +119,8 @@ pub fn attacks() -> Vec<Attack> {
         let hello = [&greeting(3, 1, b"CURVE")[..], &command("HELLO", &hello)].concat();
         let on_curve = [
             declare("a forged HELLO", Curve, 8, hello, vec![], NOW, Reads, End(&["does not open with this server's key"])),
+            declare("a message with a bit changed", Curve, 8, vec![], vec![], NOW, Manner::Flips, End(&["octets were changed on the way"])),
+            declare("a message that comes again", Curve, 8, vec![], vec![], NOW, Manner::Repeats, End(&["came again or out of order"])),
             declare("NULL to a CURVE server", Curve, 8, met(b""), vec![], NOW, Reads, End(&["configure both alike"])),
         ];
         attacks.into_iter().chain(on_curve).collect()
@@ -225,9 +235,14 @@ async fn connect_again(attack: Arc<Attack>, address: Arc<str>, seen: Arc<Seen>) 
 
 /// Returns when the connection is closed.
 async fn carry_out(attack: &Attack, mut stream: TcpStream) {
-    if attack.manner == Manner::Leaves {
-        let _ = stream.write_all(&attack.first).await;
-        return;
+    match attack.manner {
+        Manner::Reads | Manner::Deaf => {}
+        Manner::Leaves => {
+            let _ = stream.write_all(&attack.first).await;
+            return;
+        }
+        #[cfg(feature = "curve")]
+        Manner::Flips | Manner::Repeats => return meddle(attack, stream).await,
     }
     let (mut read, mut write) = stream.split();
     let says = async {
@@ -252,5 +267,44 @@ async fn carry_out(attack: &Attack, mut stream: TcpStream) {
     tokio::select! {
         _ = says => {}
         () = hears => {}
+    }
+}
+
+/// Stands between the victim and a peer that may be here.
+#[cfg(feature = "curve")]
+async fn meddle(attack: &Attack, stream: TcpStream) {
+    let (near, far) = tokio::io::duplex(64 << 10);
+    let Some(security) = attack.victim.healthy() else {
+        return;
+    };
+    let peer = DealerSocket::builder().security(security).build();
+    if peer.adopt(near).is_err() {
+        return;
+    }
+    let says = async {
+        let _ = peer.send("a message").await;
+        std::future::pending::<()>().await;
+    };
+    let (mut from_victim, mut to_victim) = stream.into_split();
+    let (mut from_peer, mut to_peer) = tokio::io::split(far);
+    let there = async {
+        let mut octets = vec![0; 64 << 10];
+        while let Ok(n @ 1..) = from_peer.read(&mut octets).await {
+            let mut passed = octets[..n].to_vec();
+            let message = passed.windows(8).any(|part| part == b"\x07MESSAGE");
+            match attack.manner {
+                Manner::Flips if message => passed[n - 1] ^= 1,
+                Manner::Repeats if message => passed.extend_from_slice(&octets[..n]),
+                _ => {}
+            }
+            if to_victim.write_all(&passed).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = says => {}
+        () = there => {}
+        _ = tokio::io::copy(&mut from_victim, &mut to_peer) => {}
     }
 }
