@@ -13,7 +13,7 @@ use crate::pipe::ReadyList;
 use crate::stats::Drops;
 
 /// What waits to be sent to one peer. Whoever holds its lock may look and change; see [`Outbox`](super::Outbox).
-pub(in crate::pipe) struct Queue {
+pub(in super::super) struct Queue {
     pub(super) link: Link,
     pub(super) marks: Marks,
     pub(super) conflate: bool,
