@@ -66,6 +66,7 @@ pub mod security;
 pub(crate) mod session;
 pub(crate) mod socket;
 pub(crate) mod stats;
+pub(crate) mod sync;
 pub(crate) mod transport;
 pub mod zmtp;
 
