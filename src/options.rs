@@ -9,7 +9,7 @@ use crate::error::InvalidOption;
 use crate::identity::Identity;
 use crate::security::Security;
 use crate::transport::TcpOptions;
-use crate::zmtp::Metadata;
+use crate::zmtp::{Limits, Metadata};
 
 /// How a lost or refused connection is tried again.
 ///
@@ -287,8 +287,7 @@ pub(crate) struct Options {
     /// None: as many as leave a fifth of the files free that the process may have open.
     pub max_connections: Option<usize>,
     pub connect_timeout: Duration,
-    pub max_message_size: usize,
-    pub max_frames: usize,
+    pub limits: Limits,
     pub backlog: u32,
     pub tcp: TcpOptions,
     pub ipv6: bool,
@@ -306,7 +305,6 @@ pub(crate) struct Options {
     pub max_subscriptions: usize,
     pub max_subscriptions_size: usize,
     pub max_subscription_rate: u32,
-    pub max_topic_size: usize,
 }
 
 /// Whether a ROUTER is told, by an empty message, of peers that come and go.
@@ -352,8 +350,7 @@ impl Default for Options {
             max_pending_handshakes_per_address: None,
             max_connections: None,
             connect_timeout: Duration::from_secs(30),
-            max_message_size: 64 << 20,
-            max_frames: 4_096,
+            limits: Limits::default(),
             backlog: 1_024,
             tcp: TcpOptions::default(),
             ipv6: false,
@@ -371,7 +368,6 @@ impl Default for Options {
             max_subscriptions: 65_536,
             max_subscriptions_size: 16 << 20,
             max_subscription_rate: 10_000,
-            max_topic_size: 64 << 10,
         }
     }
 }

@@ -21,8 +21,8 @@ use crate::pipe::{Life, Pipe, Writing};
 use crate::security::{Authenticator, Candidate, Principal, Refusal};
 use crate::transport::{PeerAddress, Stream};
 use crate::zmtp::{
-    Engine, Established, Handshake, HandshakeConfig, HandshakeError, HeartbeatConfig, Limits,
-    Progress, put_error,
+    Engine, Established, Handshake, HandshakeConfig, HandshakeError, HeartbeatConfig, Progress,
+    put_error,
 };
 
 /// A connection whose handshake is done and whose peer has a place in the socket.
@@ -241,12 +241,7 @@ fn config(owner: &dyn Owner, address: PeerAddress) -> HandshakeConfig {
         properties: options.properties.clone(),
         address,
         domain: options.security.domain_name().to_owned(),
-        limits: Limits {
-            max_message_size: options.max_message_size,
-            max_frames: options.max_frames,
-            max_topic_size: options.max_topic_size,
-            ..Limits::default()
-        },
+        limits: options.limits,
         heartbeat: options.heartbeat.map(|heartbeat| HeartbeatConfig {
             interval: heartbeat.interval,
             timeout: heartbeat.timeout,

@@ -129,13 +129,38 @@ impl<P: Pattern> Builder<P> {
     #[must_use]
     #[doc(alias = "ZMQ_MAXMSGSIZE")]
     pub fn max_message_size(self, octets: usize) -> Self {
-        self.set(|options| options.max_message_size = octets)
+        self.set(|options| options.limits.max_message_size = octets)
     }
 
     /// The most frames of one message that a peer may send. Default: 4,096.
     #[must_use]
     pub fn max_frames(self, frames: usize) -> Self {
-        self.set(|options| options.max_frames = frames)
+        self.set(|options| options.limits.max_frames = frames)
+    }
+
+    /// The most octets of one command of the handshake. A peer that announces a longer one is disconnected. Default: 64 KiB.
+    ///
+    /// The longest holds the peer's metadata: its type, its identity, and what it tells of itself (`X-` properties).
+    /// CURVE needs 257 for that beside.
+    #[must_use]
+    pub fn max_handshake_command(self, octets: usize) -> Self {
+        self.set(|options| options.limits.max_handshake_command = octets)
+    }
+
+    /// The most properties in the metadata of a peer, its type and its identity among them. One that tells more is
+    /// disconnected. Default: 32.
+    #[must_use]
+    pub fn max_properties(self, properties: usize) -> Self {
+        self.set(|options| options.limits.max_properties = properties)
+    }
+
+    /// How many commands without a use, pings and unknown ones, one peer may send in a second, sustained. A peer that sends
+    /// more is disconnected. 0 is no limit. Default: 1,000.
+    ///
+    /// What it does not use is saved up for a second.
+    #[must_use]
+    pub fn max_command_rate(self, commands: u32) -> Self {
+        self.set(|options| options.limits.max_command_rate = commands)
     }
 
     /// How many connections the system holds ready for a bound endpoint. Default: 1,024.
@@ -366,7 +391,7 @@ impl<P: Pattern> Builder<P> {
     where
         P: CanPublish,
     {
-        self.set(|options| options.max_topic_size = octets)
+        self.set(|options| options.limits.max_topic_size = octets)
     }
 
     /// How many subscriptions and cancellations one peer may send in a second, sustained. A peer that sends more is

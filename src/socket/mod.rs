@@ -5,6 +5,7 @@ mod adapters;
 mod builder;
 mod core;
 mod life;
+mod owner;
 mod proxy;
 mod publish;
 mod recv;

@@ -16,8 +16,9 @@ pub(crate) struct Control {
     heartbeat: Heartbeat,
     /// Whether SUBSCRIBE and CANCEL mean something to this socket.
     publishes: bool,
-    /// For commands without a use.
-    allowance: Allowance,
+    /// For commands without a use; none if they are not limited.
+    allowance: Option<Allowance>,
+    max_command_rate: u32,
     /// The PONG that is owed: the last one asked for.
     pong: Option<Pong>,
     /// The PING that is due.
@@ -25,12 +26,19 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(publishes: bool, heartbeat: Option<HeartbeatConfig>, now: Instant) -> Self {
+    pub(crate) fn new(
+        publishes: bool,
+        max_command_rate: u32,
+        heartbeat: Option<HeartbeatConfig>,
+        now: Instant,
+    ) -> Self {
         Self {
             heartbeat: Heartbeat::new(heartbeat, now),
             publishes,
             // A full second may be saved up.
-            allowance: Allowance::new(RATE, RATE),
+            allowance: (max_command_rate > 0)
+                .then(|| Allowance::new(max_command_rate, max_command_rate)),
+            max_command_rate,
             pong: None,
             ping: None,
         }
@@ -73,10 +81,12 @@ impl Control {
             _ => {}
         }
         // It gives the application nothing.
-        if !self.allowance.spend(now) {
-            return Err(ProtocolError::CommandFlood { limit: RATE });
+        let allowance = self.allowance.as_mut();
+        if allowance.is_none_or(|allowance| allowance.spend(now)) {
+            return Ok(None);
         }
-        Ok(None)
+        let limit = self.max_command_rate;
+        Err(ProtocolError::CommandFlood { limit })
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
@@ -102,12 +112,11 @@ impl Control {
     }
 }
 
-/// The commands a second, sustained, that a peer may send without a use.
-const RATE: u32 = 1000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const RATE: u32 = 10;
 
     fn command(name: &'static [u8], data: &'static [u8]) -> Command {
         Command::new(name, data).unwrap()
@@ -116,7 +125,7 @@ mod tests {
     #[test]
     fn f6_an_unknown_command_is_ignored() {
         let now = Instant::now();
-        let mut control = Control::new(true, None, now);
+        let mut control = Control::new(true, RATE, None, now);
         for name in [&b"HELLO"[..], b"ready", b"JOIN", b"x"] {
             assert_eq!(control.obey(&command(name, b"data"), now), Ok(None));
         }
@@ -129,7 +138,7 @@ mod tests {
     fn s2_only_a_publisher_is_told_of_subscriptions() {
         let now = Instant::now();
         let (subscribe, cancel) = (command(b"SUBSCRIBE", b"a"), command(b"CANCEL", b""));
-        let mut publisher = Control::new(true, None, now);
+        let mut publisher = Control::new(true, RATE, None, now);
         let topic = Bytes::from_static(b"a");
         assert_eq!(
             publisher.obey(&subscribe, now),
@@ -139,7 +148,7 @@ mod tests {
             publisher.obey(&cancel, now),
             Ok(Some(Inbound::Cancel(Bytes::new())))
         );
-        let mut puller = Control::new(false, None, now);
+        let mut puller = Control::new(false, RATE, None, now);
         assert_eq!(puller.obey(&subscribe, now), Ok(None));
         assert_eq!(puller.obey(&cancel, now), Ok(None));
     }
@@ -147,7 +156,7 @@ mod tests {
     #[test]
     fn n12_a_second_ready_is_an_error() {
         let now = Instant::now();
-        let mut control = Control::new(false, None, now);
+        let mut control = Control::new(false, RATE, None, now);
         let ready = command(b"READY", b"\x0bSocket-Type\0\0\0\x04PUSH");
         assert_eq!(control.obey(&ready, now), Err(ProtocolError::SecondReady));
     }
@@ -155,7 +164,7 @@ mod tests {
     #[test]
     fn n10_an_error_is_the_last_word_and_fatal() {
         let now = Instant::now();
-        let mut control = Control::new(false, None, now);
+        let mut control = Control::new(false, RATE, None, now);
         let error = control
             .obey(&command(b"ERROR", b"\x04gone"), now)
             .unwrap_err();
@@ -168,7 +177,7 @@ mod tests {
     #[test]
     fn h6_only_the_last_pong_is_pending() {
         let now = Instant::now();
-        let mut control = Control::new(false, None, now);
+        let mut control = Control::new(false, RATE, None, now);
         for context in [&b"\0\0one"[..], b"\0\0two"] {
             assert_eq!(control.obey(&command(b"PING", context), now), Ok(None));
         }
@@ -182,7 +191,7 @@ mod tests {
     #[test]
     fn h1_a_malformed_ping_or_pong_is_an_error() {
         let now = Instant::now();
-        let mut control = Control::new(false, None, now);
+        let mut control = Control::new(false, RATE, None, now);
         let (ping, pong) = (command(b"PING", b"\0"), command(b"PONG", &[b'x'; 17]));
         let malformed = |name| Err(ProtocolError::MalformedCommand { name });
         assert_eq!(control.obey(&ping, now), malformed("PING"));
@@ -192,7 +201,7 @@ mod tests {
     #[test]
     fn a_flood_of_commands_without_a_use_is_an_error_and_subscriptions_are_not_counted() {
         let now = Instant::now();
-        let mut control = Control::new(true, None, now);
+        let mut control = Control::new(true, RATE, None, now);
         let ping = command(b"PING", b"\0\0");
         // A second's worth at once, and not one more.
         for _ in 0..RATE {
@@ -201,5 +210,7 @@ mod tests {
         }
         let flood = Err(ProtocolError::CommandFlood { limit: RATE });
         assert_eq!(control.obey(&command(b"unknown", b""), now), flood);
+        let mut patient = Control::new(true, 0, None, now);
+        assert!((0..10 * RATE).all(|_| patient.obey(&ping, now).is_ok()));
     }
 }

@@ -60,7 +60,12 @@ impl Engine {
         Self {
             codec: ZmtpCodec::with(limits),
             opening: open.map(|open| Opening::new(open, limits)),
-            control: Control::new(publishes, heartbeat.filter(|_| !deaf), now),
+            control: Control::new(
+                publishes,
+                limits.max_command_rate,
+                heartbeat.filter(|_| !deaf),
+                now,
+            ),
             output: BytesMut::new(),
         }
     }

@@ -45,7 +45,7 @@ pub(crate) use metadata::put_property;
 pub(crate) use run::{Extent, Run};
 pub(crate) use subscription::put_subscription;
 
-/// What a peer may ask of our memory.
+/// What a peer may ask of us on its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// The octets of all frames of a message.
@@ -58,6 +58,8 @@ pub(crate) struct Limits {
     pub(crate) max_properties: usize,
     /// A topic that is subscribed to.
     pub(crate) max_topic_size: usize,
+    /// Commands without a use in a second, sustained; 0 for no limit.
+    pub(crate) max_command_rate: u32,
 }
 
 impl Limits {
@@ -77,6 +79,7 @@ impl Default for Limits {
             max_handshake_command: 64 * 1024,
             max_properties: 32,
             max_topic_size: 64 * 1024,
+            max_command_rate: 1000,
         }
     }
 }

@@ -24,7 +24,7 @@ macro_rules! closes {
     ($($name:ident: $when:expr, $octets:expr => $cause:expr;)+) => {$(
         #[tokio::test]
         async fn $name() {
-            whole(closes($when, Vec::from($octets), $cause.into())).await;
+            whole(closes(PullSocket::new(), $when, Vec::from($octets), $cause.into())).await;
         }
     )+};
 }
@@ -90,8 +90,40 @@ closes! {
     a_flood_of_unknown_commands: Met, command("GOSSIP", b"").repeat(5_000) => CommandFlood { limit: 1_000 };
 }
 
-async fn closes(when: When, octets: Vec<u8>, cause: Cause) {
-    let mut attacked = Attacked::new(PullSocket::new()).await;
+// Limits are options.
+#[tokio::test]
+async fn f11_n1_the_limits_of_the_handshake_and_of_commands_are_those_that_are_set() {
+    let offences: [(PullSocket, When, Vec<u8>, Cause); 3] = [
+        (
+            PullSocket::builder().max_handshake_command(100).build(),
+            Greeted,
+            long_header(6, 101),
+            HandshakeError::CommandTooLarge {
+                size: 101,
+                limit: 100,
+            }
+            .into(),
+        ),
+        (
+            PullSocket::builder().max_properties(4).build(),
+            Greeted,
+            many_properties(5),
+            TooManyProperties { limit: 4 }.into(),
+        ),
+        (
+            PullSocket::builder().max_command_rate(10).build(),
+            Met,
+            command("PING", b"\0\0").repeat(50),
+            CommandFlood { limit: 10 }.into(),
+        ),
+    ];
+    for (pull, when, octets, cause) in offences {
+        whole(closes(pull, when, octets, cause)).await;
+    }
+}
+
+async fn closes(pull: PullSocket, when: When, octets: Vec<u8>, cause: Cause) {
+    let mut attacked = Attacked::new(pull).await;
     let mut last_words = Vec::new();
     let seen = attacked
         .end_of(async |at| {
