@@ -50,22 +50,24 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+// Visible in all of the crate, so that a program that mounts this file as a module sees them, too: benches/queues.rs, fuzz.
 pub mod blocking;
-mod endpoint;
-mod error;
-mod identity;
-mod mechanism;
-mod message;
-mod monitor;
-mod options;
+pub(crate) mod endpoint;
+pub(crate) mod error;
+pub(crate) mod identity;
+pub(crate) mod mechanism;
+pub(crate) mod message;
+pub(crate) mod monitor;
+pub(crate) mod options;
 pub mod pattern;
-mod pipe;
-mod routing;
+pub(crate) mod pipe;
+pub(crate) mod routing;
 pub mod security;
-mod session;
-mod socket;
-mod stats;
-mod transport;
+pub(crate) mod session;
+pub(crate) mod socket;
+pub(crate) mod stats;
+pub(crate) mod sync;
+pub(crate) mod transport;
 pub mod zmtp;
 
 pub use crate::endpoint::{Endpoint, ParseEndpointError};

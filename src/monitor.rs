@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use crate::identity::Identity;
 use crate::pattern::SocketType;
 use crate::pipe::{PeerId, lock};
 use crate::security::Principal;
+use crate::sync::Mutex;
 use crate::transport::PeerAddress;
 use crate::zmtp::{Allowance, HandshakeError, Metadata, ProtocolError, Version};
 

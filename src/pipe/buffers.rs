@@ -1,11 +1,9 @@
 //! Buffers to read into: as many as are in use at a time, not one for each connection.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
-
-use super::lock;
 
 /// The room of one buffer.
 pub(crate) const ROOM: usize = 256 << 10;
@@ -41,6 +39,11 @@ pub(crate) fn keep(spent: BytesMut) {
         kept.pop_front();
     }
     kept.push_back(spent);
+}
+
+/// As [`super::lock`], for what belongs to the process.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Puts a free buffer of the right size, if there is one, in the place of `body`, of which `missing` octets are to be read:

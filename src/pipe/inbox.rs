@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::{AddAssign, SubAssign};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
@@ -11,6 +11,7 @@ use super::{Pipe, Push, ReadyList, buffers, lock};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::stats::{Drops, Stats};
+use crate::sync::Mutex;
 use crate::zmtp::Run;
 
 /// The queue from one peer.

@@ -16,8 +16,7 @@ mod outgoing;
 mod ready;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 pub(crate) use self::batch::Writing;
 pub(crate) use self::inbox::{Arrival, Inbox, Load};
@@ -27,6 +26,8 @@ pub(crate) use self::ready::{ReadyList, Wake};
 
 use crate::monitor::PeerInfo;
 use crate::options::Marks;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 
 /// Names one peer of one socket for as long as its queues exist: over reconnects on the connecting side, for one
 /// connection on the binding side and at a ROUTER or REP, which answers whoever asked. Never used again within the
@@ -36,7 +37,7 @@ pub struct PeerId(u64);
 
 impl PeerId {
     fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }

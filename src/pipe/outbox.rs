@@ -5,8 +5,7 @@ mod queue;
 mod wire;
 
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -24,6 +23,8 @@ use super::{Pipe, PipeConfig, ReadyList, Writing, lock};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::stats::{Drops, Stats};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use crate::transport::Stream;
 use crate::zmtp::{Version, put_subscription};
 

@@ -1,11 +1,12 @@
 //! [`Outgoing`]: what a socket has to send, under one lock.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::lock;
 use super::outbox::Queue;
+use crate::sync::{Mutex, MutexGuard};
 
 /// The queues towards all peers of a socket that are reached over streams, and the policy that chooses between them, under
 /// one lock: a message on its way out takes no other.

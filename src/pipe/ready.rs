@@ -1,12 +1,11 @@
 //! [`ReadyList`]: the pipes of a socket that have something new, and the tasks that wait for one.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-
-use tokio::sync::Notify;
+use std::sync::Arc;
 
 use super::{Pipe, lock};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Mutex, Notify};
 
 /// Pipes that became readable (or writable) since the socket last looked, and the tasks that wait for that.
 ///

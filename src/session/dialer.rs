@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Owner;
@@ -15,6 +14,7 @@ use crate::identity::Identity;
 use crate::monitor::{Event, EventKind};
 use crate::options::StopReconnect;
 use crate::pipe::{Life, Pipe};
+use crate::sync::watch;
 use crate::transport::{self, ConnectOptions};
 
 /// One connected endpoint, from `connect` to `disconnect`.

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::monitor::TurnedAway;
 use crate::options::Options;
 use crate::pipe::lock;
+use crate::sync::Mutex;
 use crate::transport::{PeerAddress, beyond_share};
 
 /// Where connections come to a socket, at all endpoints that it is bound to.

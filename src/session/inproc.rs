@@ -3,9 +3,8 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, LazyLock, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::backoff::Backoff;
@@ -17,11 +16,15 @@ use crate::message::Message;
 use crate::monitor::{DisconnectCause, Event, EventKind};
 use crate::pattern::SocketType;
 use crate::pipe::{FarSocket, Life, Pipe, lock};
+use crate::sync::{LazyLock, Mutex, MutexGuard, Notify};
 use crate::transport::PeerAddress;
 use crate::zmtp::{HandshakeError, PeerMetadata, Version};
 
 /// The names of this process: who is bound, and who waits for somebody to bind (A14).
-static NAMES: LazyLock<Mutex<HashMap<Endpoint, Name>>> = LazyLock::new(Mutex::default);
+fn names() -> MutexGuard<'static, HashMap<Endpoint, Name>> {
+    static NAMES: LazyLock<Mutex<HashMap<Endpoint, Name>>> = LazyLock::new(Mutex::default);
+    lock(LazyLock::force(&NAMES))
+}
 
 #[derive(Default)]
 struct Name {
@@ -42,7 +45,7 @@ struct Waiting {
 /// Binds `owner` to the name of `endpoint`, and joins those who wait for it.
 pub(crate) fn bind_inproc(owner: &Arc<dyn Owner>, endpoint: &Endpoint) -> io::Result<()> {
     let waiting = {
-        let mut names = lock(&NAMES);
+        let mut names = names();
         let name = names.entry(endpoint.clone()).or_default();
         if name
             .bound
@@ -63,7 +66,7 @@ pub(crate) fn bind_inproc(owner: &Arc<dyn Owner>, endpoint: &Endpoint) -> io::Re
 
 /// Frees the name of `endpoint`; sockets that are joined stay joined (A12).
 pub(crate) fn unbind_inproc(owner: &Arc<dyn Owner>, endpoint: &Endpoint) {
-    let mut names = lock(&NAMES);
+    let mut names = names();
     if let Some(name) = names.get_mut(endpoint) {
         let ours = Arc::downgrade(owner);
         name.bound.take_if(|bound| bound.ptr_eq(&ours));
@@ -172,7 +175,7 @@ fn register<'a>(
         far,
         refused: refused.clone(),
     };
-    let mut names = lock(&NAMES);
+    let mut names = names();
     let name = names.entry(endpoint.clone()).or_default();
     match name.bound.as_ref().and_then(Weak::upgrade) {
         Some(bound) => {
@@ -194,7 +197,7 @@ struct Registration<'a> {
 
 impl Drop for Registration<'_> {
     fn drop(&mut self) {
-        let mut names = lock(&NAMES);
+        let mut names = names();
         if let Some(name) = names.get_mut(self.endpoint) {
             name.waiting
                 .retain(|waiting| !Arc::ptr_eq(&waiting.near, self.near));

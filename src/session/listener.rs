@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 use tracing::info_span;
@@ -12,6 +11,7 @@ use super::Owner;
 use super::serve::serve_accepted;
 use crate::endpoint::Endpoint;
 use crate::monitor::{Event, EventKind};
+use crate::sync::watch;
 use crate::transport::{Listener, accept_error_is_temporary};
 
 /// One bound endpoint, from `bind` to `unbind`.

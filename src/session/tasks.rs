@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+
+use crate::sync::{Handle, watch};
 
 /// Spawns the tasks of one socket and waits for their end.
 #[derive(Default)]

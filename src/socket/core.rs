@@ -1,10 +1,7 @@
 //! [`Core`]: what all handles and sessions of one socket share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Weak};
-
-use tokio::sync::watch;
+use std::sync::{Arc, Weak};
 
 use crate::endpoint::{Address, Endpoint};
 use crate::error::{ClosedError, Undelivered};
@@ -16,6 +13,8 @@ use crate::pipe::{Life, Outgoing, PeerId, Pipe, PipeConfig, ReadyList, Wake, loc
 use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicIndex, TopicSet};
 use crate::session::{Accepting, Dialing, Gate, Owner, Tasks};
 use crate::stats::{Drops, Stats};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::{Mutex, watch};
 
 /// A socket without its type: options, policies, pipes and tasks.
 ///

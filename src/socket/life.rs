@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tracing::info_span;
 
 use super::Socket;
@@ -17,6 +16,7 @@ use crate::monitor::{Event, EventKind};
 use crate::pattern::{Pattern, Router, SocketType};
 use crate::pipe::{Life, Pipe, lock};
 use crate::session::{self, Accepting, Dialing, Owner};
+use crate::sync::{Handle, watch};
 use crate::transport::{self, ListenOptions, Listener, Stream};
 
 impl<P: Pattern> Socket<P> {
@@ -361,7 +361,7 @@ async fn finished(finished: &watch::Sender<bool>) {
 }
 
 fn require_runtime() -> Option<()> {
-    tokio::runtime::Handle::try_current().ok().map(drop)
+    Handle::try_current().ok().map(drop)
 }
 
 fn parse(

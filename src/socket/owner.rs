@@ -394,7 +394,7 @@ mod tests {
     use std::sync::Barrier;
     use std::thread;
 
-    use tokio::sync::watch;
+    use crate::sync::watch;
 
     use super::*;
     use crate::endpoint::Endpoint;

@@ -2,9 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use tokio::sync::watch;
 
 use super::Socket;
 use super::core::Core;
@@ -15,6 +12,8 @@ use crate::identity::Identity;
 use crate::message::Message;
 use crate::pattern::{CanSend, Outbound, Pattern, SocketType};
 use crate::pipe::Claim;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::watch;
 
 /// Socket types that a [`Proxy`] can stand between: all but REQ and REP, whose turn-taking it would break; use DEALER
 /// and ROUTER in their place.

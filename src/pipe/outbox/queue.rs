@@ -1,7 +1,6 @@
 //! [`Queue`]: the messages towards one peer, and what is known of it under the lock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -11,6 +10,7 @@ use crate::message::Message;
 use crate::options::Marks;
 use crate::pipe::ReadyList;
 use crate::stats::Drops;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// What waits to be sent to one peer. Whoever holds its lock may look and change; see [`Outbox`](super::Outbox).
 pub(in super::super) struct Queue {

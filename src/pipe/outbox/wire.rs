@@ -2,9 +2,9 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::pipe::Writing;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::transport::Stream;
 use crate::zmtp::Version;
 
