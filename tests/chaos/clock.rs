@@ -21,12 +21,9 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const INTERVAL: Duration = Duration::from_secs(10);
 const TIMEOUT: Duration = Duration::from_secs(4);
 
-async fn whole(test: impl Future<Output = ()>) {
-    within(test).await;
-}
-
+/// Fails the test if it hangs.
 #[track_caller]
-fn within<F: Future>(step: F) -> impl Future<Output = F::Output> {
+pub fn within_a_year<F: Future>(step: F) -> impl Future<Output = F::Output> {
     let caller = Location::caller();
     async move {
         match timeout(YEAR, step).await {
@@ -38,7 +35,7 @@ fn within<F: Future>(step: F) -> impl Future<Output = F::Output> {
 
 #[track_caller]
 fn event(events: &mut Monitor, wanted: impl Fn(&EventKind) -> bool) -> impl Future<Output = Event> {
-    within(async move {
+    within_a_year(async move {
         loop {
             let event = events.recv().await.expect("the socket lives");
             if wanted(&event.kind) {
@@ -57,7 +54,7 @@ async fn joined() -> (PairSocket, DuplexStream) {
     far.write_all(&[&GREETING[..], &ready("PAIR")].concat())
         .await
         .unwrap();
-    within(socket.wait_for_peers(1)).await.unwrap();
+    within_a_year(socket.wait_for_peers(1)).await.unwrap();
     let said = ready("PAIR").len() + GREETING.len();
     far.read_exact(&mut vec![0; said]).await.unwrap();
     (socket, far)
@@ -75,7 +72,7 @@ async fn pinged(far: &mut DuplexStream) -> Instant {
 /// Messages pass in both directions, and nothing has happened to the connection.
 async fn is_well(socket: &PairSocket, far: &mut DuplexStream, events: &mut Monitor) {
     far.write_all(&frame(0, b"in")).await.unwrap();
-    assert_eq!(within(socket.recv()).await.unwrap(), "in");
+    assert_eq!(within_a_year(socket.recv()).await.unwrap(), "in");
     socket.send("out").await.unwrap();
     let mut octets = vec![0; 5];
     loop {
@@ -103,7 +100,7 @@ fn heartbeat_timeout(kind: &EventKind) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn h5_an_answer_that_has_arrived_counts_before_the_time_is_over() {
-    whole(async {
+    within_a_year(async {
         let (socket, mut far) = joined().await;
         let mut events = socket.monitor();
         pinged(&mut far).await;
@@ -117,7 +114,7 @@ async fn h5_an_answer_that_has_arrived_counts_before_the_time_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn h5_a_peer_that_slept_as_long_is_asked_again() {
-    whole(async {
+    within_a_year(async {
         let (socket, mut far) = joined().await;
         let mut events = socket.monitor();
         pinged(&mut far).await;
@@ -130,7 +127,7 @@ async fn h5_a_peer_that_slept_as_long_is_asked_again() {
 
 #[tokio::test(start_paused = true)]
 async fn h5_a_peer_that_went_in_the_meantime_is_found_by_the_next_question() {
-    whole(async {
+    within_a_year(async {
         let (socket, mut far) = joined().await;
         let mut events = socket.monitor();
         pinged(&mut far).await;
@@ -145,7 +142,7 @@ async fn h5_a_peer_that_went_in_the_meantime_is_found_by_the_next_question() {
 
 #[tokio::test(start_paused = true)]
 async fn h4_the_hour_is_no_silence_beyond_the_promise_of_the_peer() {
-    whole(async {
+    within_a_year(async {
         for waiting in [true, false] {
             let (near, mut far) = duplex(64 << 10);
             let socket = PairSocket::new();
@@ -153,7 +150,7 @@ async fn h4_the_hour_is_no_silence_beyond_the_promise_of_the_peer() {
             let ttl = 50_u16.to_be_bytes();
             let said = [&GREETING[..], &ready("PAIR"), &command("PING", &ttl)].concat();
             far.write_all(&said).await.unwrap();
-            within(socket.wait_for_peers(1)).await.unwrap();
+            within_a_year(socket.wait_for_peers(1)).await.unwrap();
             let mut events = socket.monitor();
             far.read_exact(&mut vec![0; 64 + ready("PAIR").len()])
                 .await
@@ -182,7 +179,7 @@ async fn h4_the_hour_is_no_silence_beyond_the_promise_of_the_peer() {
 
 #[tokio::test(start_paused = true)]
 async fn g10_octets_that_have_arrived_belong_to_the_handshake_whatever_the_clock_says() {
-    whole(async {
+    within_a_year(async {
         let said = [&GREETING[..], &ready("PAIR")].concat();
         for cut in 0..said.len() {
             let (near, mut far) = duplex(64 << 10);
@@ -208,7 +205,7 @@ async fn g10_octets_that_have_arrived_belong_to_the_handshake_whatever_the_clock
 
 #[tokio::test(start_paused = true)]
 async fn g10_a_handshake_of_two_sleepers_goes_on_when_both_wake() {
-    whole(async {
+    within_a_year(async {
         for steps in 0..20 {
             let (one, other) = (PairSocket::new(), PairSocket::new());
             let mut events = [one.monitor(), other.monitor()];
@@ -236,7 +233,7 @@ async fn g10_a_handshake_of_two_sleepers_goes_on_when_both_wake() {
 
 #[tokio::test(start_paused = true)]
 async fn g10_a_peer_that_says_nothing_after_the_hour_is_not_waited_for_once_more_and_again() {
-    whole(async {
+    within_a_year(async {
         let (near, mut far) = duplex(64 << 10);
         let socket = PairSocket::builder()
             .handshake_timeout(Duration::from_secs(30))
@@ -258,7 +255,7 @@ async fn g10_a_peer_that_says_nothing_after_the_hour_is_not_waited_for_once_more
 
 #[tokio::test(start_paused = true)]
 async fn two_sockets_with_heartbeats_stay_connected_over_a_day_of_jumps() {
-    whole(async {
+    within_a_year(async {
         let heartbeat = Heartbeat::every(INTERVAL)
             .unwrap()
             .timeout(TIMEOUT)
@@ -268,8 +265,8 @@ async fn two_sockets_with_heartbeats_stay_connected_over_a_day_of_jumps() {
         let (near, far) = duplex(64 << 10);
         one.adopt(near).unwrap();
         other.adopt(far).unwrap();
-        within(one.wait_for_peers(1)).await.unwrap();
-        within(other.wait_for_peers(1)).await.unwrap();
+        within_a_year(one.wait_for_peers(1)).await.unwrap();
+        within_a_year(other.wait_for_peers(1)).await.unwrap();
         let mut events = [one.monitor(), other.monitor()];
         for jump in 0..24 {
             // At another moment between two heartbeats each time.
@@ -279,9 +276,9 @@ async fn two_sockets_with_heartbeats_stay_connected_over_a_day_of_jumps() {
             }
             advance(HOUR).await;
             one.send("still").await.unwrap();
-            assert_eq!(within(other.recv()).await.unwrap(), "still");
+            assert_eq!(within_a_year(other.recv()).await.unwrap(), "still");
             other.send("here").await.unwrap();
-            assert_eq!(within(one.recv()).await.unwrap(), "here");
+            assert_eq!(within_a_year(one.recv()).await.unwrap(), "here");
         }
         for events in &mut events {
             if let Some(event) = events.try_recv() {
@@ -294,7 +291,7 @@ async fn two_sockets_with_heartbeats_stay_connected_over_a_day_of_jumps() {
 
 #[tokio::test(start_paused = true)]
 async fn a2_the_hour_is_one_attempt_to_connect_and_the_back_off_goes_on() {
-    whole(async {
+    within_a_year(async {
         let max = Duration::from_secs(8);
         let reconnect = Reconnect::default().max(max).jitter(false);
         let push = PushSocket::builder().reconnect(reconnect).build();
