@@ -2,7 +2,6 @@
 
 use std::future::{pending, poll_fn};
 use std::io::{self, IoSlice};
-use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -276,29 +275,35 @@ async fn negotiate(
     let mut progress = Progress::Waiting;
     loop {
         let deadline = Instant::from_std(handshake.deadline());
-        let step = proceed(stream, &mut handshake, progress, authenticator, read);
+        let step = proceed(stream, &mut handshake, &mut progress, authenticator, read);
         match timeout_at(deadline, step).await {
-            Ok(Ok(ControlFlow::Continue(next))) => progress = next,
-            Ok(Ok(ControlFlow::Break(established))) => return Ok(*established),
+            Ok(Ok(Some(next))) => progress = next,
+            Ok(Ok(None)) => {
+                if let Progress::Established(established) = progress {
+                    return Ok(*established);
+                }
+            }
             Ok(Err(error)) => return Err((error, Some(handshake.output().split()))),
-            Err(_) => return Err((handshake.overdue(), None)),
+            Err(_) => handshake
+                .in_time(Instant::now().into_std())
+                .map_err(|error| (error, None))?,
         }
     }
 }
 
-/// Does what the handshake waits for, and tells it.
+/// Does what the handshake waits for, and tells it; `None` if it waits for nothing more. Dropped, it can be begun again.
 async fn proceed(
     stream: &Stream,
     handshake: &mut Handshake,
-    progress: Progress,
+    progress: &mut Progress,
     authenticator: Option<&dyn Authenticator>,
     read: &mut BytesMut,
-) -> Result<ControlFlow<Box<Established>, Progress>, HandshakeError> {
+) -> Result<Option<Progress>, HandshakeError> {
     if write_all(stream, handshake.output()).await.is_err() {
         return Err(handshake.closed());
     }
     match progress {
-        Progress::Established(established) => return Ok(ControlFlow::Break(established)),
+        Progress::Established(_) => return Ok(None),
         Progress::Waiting => {
             read.reserve(FIRST_READ);
             match poll_fn(|cx| stream.poll_read(cx, read, usize::MAX)).await {
@@ -308,14 +313,14 @@ async fn proceed(
         }
         Progress::Decide(candidate) => {
             let verdict = tokio::select! {
-                verdict = decide(authenticator, &candidate) => verdict,
+                verdict = decide(authenticator, candidate) => verdict,
                 () = gone(stream, read) => return Err(handshake.closed()),
             };
             handshake.decided(verdict)?;
         }
     }
     let next = handshake.input(read, Instant::now().into_std())?;
-    Ok(ControlFlow::Continue(next))
+    Ok(Some(next))
 }
 
 /// Sends the last octets of a handshake that failed, and says good-bye.

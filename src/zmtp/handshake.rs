@@ -10,7 +10,7 @@ use super::frame::{FrameHeader, FrameKind};
 use super::greeting::{GREETING_LEN, Greeting, Version, mechanism_name};
 use super::heartbeat::HeartbeatConfig;
 use super::metadata::{IDENTITY, Metadata, SOCKET_TYPE, put_property};
-use super::{Limits, after};
+use super::{Limits, after, overslept};
 use crate::identity::Identity;
 use crate::mechanism::{Mechanism, Seal, Step};
 use crate::pattern::SocketType;
@@ -109,7 +109,7 @@ impl Handshake {
     ) -> Self {
         let greeting = Greeting::encode(&mechanism_name(mechanism.name()), mechanism.as_server());
         Self {
-            // G10: set once.
+            // G10: set once; what arrives does not move it.
             deadline: after(now, config.timeout),
             config,
             mechanism,
@@ -125,9 +125,7 @@ impl Handshake {
         buf: &mut BytesMut,
         now: Instant,
     ) -> Result<Progress, HandshakeError> {
-        if now >= self.deadline() {
-            return Err(self.overdue());
-        }
+        self.in_time(now)?;
         loop {
             match std::mem::replace(&mut self.stage, Stage::Done) {
                 Stage::Greeting => {
@@ -214,6 +212,17 @@ impl Handshake {
     pub(crate) fn deadline(&self) -> Instant {
         let step = self.mechanism.expires();
         step.map_or(self.deadline, |(at, _)| at.min(self.deadline))
+    }
+
+    /// It is `now`. `Err` if the deadline has come; whoever noticed it far too late has the whole time anew.
+    pub(crate) fn in_time(&mut self, now: Instant) -> Result<(), HandshakeError> {
+        if overslept(self.deadline, self.config.timeout, now) {
+            self.deadline = after(now, self.config.timeout);
+        }
+        if now >= self.deadline() {
+            return Err(self.overdue());
+        }
+        Ok(())
     }
 
     /// What it means that the handshake is not over yet at its deadline.

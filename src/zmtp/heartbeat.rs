@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::after;
 use super::error::ProtocolError;
+use super::{after, overslept};
 
 /// When to ask the peer for a sign of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,10 @@ impl Heartbeat {
 
     /// Whether a PING is due, and with which TTL.
     pub(crate) fn on_timeout(&mut self, now: Instant) -> Result<Option<u16>, ProtocolError> {
+        if self.overslept(now) {
+            self.heard(now);
+            self.next_ping = self.config.map(|_| now);
+        }
         let over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         if over(self.reply_by) {
             return Err(ProtocolError::HeartbeatTimeout);
@@ -74,6 +78,14 @@ impl Heartbeat {
         self.next_ping = Some(after(now, config.interval));
         self.reply_by.get_or_insert(after(now, config.timeout));
         Ok(Some(tenths(config.ttl)))
+    }
+
+    /// Whether the peer's time was over while nobody listened: that is no silence of its own.
+    fn overslept(&self, now: Instant) -> bool {
+        let reply = self.reply_by.zip(self.config.map(|config| config.timeout));
+        let promise = self.ttl_end().zip(self.peer_ttl);
+        let mut times = reply.into_iter().chain(promise);
+        times.any(|(deadline, time)| overslept(deadline, time, now))
     }
 
     fn ttl_end(&self) -> Option<Instant> {
@@ -190,6 +202,34 @@ mod tests {
         // A later PING may take the promise back.
         heartbeat.promised(0);
         assert_eq!(heartbeat.next_timeout(), None);
+    }
+
+    #[test]
+    fn h5_time_in_which_nobody_listened_is_no_silence() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(Some(config()), start);
+        let ping = start + 10 * SECOND;
+        assert_eq!(heartbeat.on_timeout(ping), Ok(Some(300)));
+        // The peer is asked again at once, and has its time anew.
+        let woken = ping + 3600 * SECOND;
+        assert_eq!(heartbeat.on_timeout(woken), Ok(Some(300)));
+        let end = woken + 3 * SECOND;
+        assert_eq!(heartbeat.next_timeout(), Some(end));
+        let gone = Err(ProtocolError::HeartbeatTimeout);
+        assert_eq!(heartbeat.on_timeout(end), gone);
+        // A machine that is merely busy is late by less.
+        assert_eq!(heartbeat.on_timeout(end + SECOND), gone);
+    }
+
+    #[test]
+    fn h4_time_in_which_nobody_listened_does_not_count_against_the_peers_ttl() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(None, start);
+        heartbeat.promised(50);
+        let woken = start + 3600 * SECOND;
+        assert_eq!(heartbeat.on_timeout(woken), Ok(None));
+        let end = woken + 5 * SECOND;
+        assert_eq!(heartbeat.on_timeout(end), Err(ProtocolError::TtlExpired));
     }
 
     #[test]

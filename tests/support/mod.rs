@@ -8,6 +8,8 @@
 
 pub mod raw;
 pub mod relay;
+pub mod seed;
+pub mod times;
 
 use std::future::{Future, poll_fn};
 use std::panic::Location;
@@ -125,7 +127,13 @@ pub(crate) use over_each_wire;
 
 /// Fails the test if it hangs.
 pub async fn whole(test: impl Future<Output = ()>) {
-    timeout(TEST_LIMIT, test).await.expect("the test hangs");
+    let limit = lengthened(TEST_LIMIT);
+    timeout(limit, test).await.expect("the test hangs");
+}
+
+/// `limit`, for a test that does so much more.
+fn lengthened(limit: Duration) -> Duration {
+    limit.saturating_mul(u32::try_from(times::times(1)).unwrap_or(u32::MAX))
 }
 
 /// Fails the test, and says where, if a step of it hangs.
@@ -133,9 +141,10 @@ pub async fn whole(test: impl Future<Output = ()>) {
 pub fn within<F: Future>(step: F) -> impl Future<Output = F::Output> {
     let caller = Location::caller();
     async move {
-        match timeout(LIMIT, step).await {
+        let limit = lengthened(LIMIT);
+        match timeout(limit, step).await {
             Ok(value) => value,
-            Err(_) => panic!("nothing happened within {LIMIT:?} at {caller}"),
+            Err(_) => panic!("nothing happened within {limit:?} at {caller}"),
         }
     }
 }
