@@ -8,6 +8,7 @@
 
 pub mod raw;
 pub mod relay;
+pub mod times;
 
 use std::future::{Future, poll_fn};
 use std::panic::Location;
@@ -19,6 +20,8 @@ use std::time::Duration;
 use jackstay::pattern::Pattern;
 use jackstay::{Endpoint, Event, EventKind, Message, Monitor, Socket};
 use tokio::time::{Instant, sleep, timeout};
+
+use self::times::times;
 
 /// Longer than any healthy step takes, also on a loaded machine.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -123,9 +126,10 @@ macro_rules! over_each_wire {
 }
 pub(crate) use over_each_wire;
 
-/// Fails the test if it hangs.
+/// Fails the test if it hangs. The long form of a test has so many times longer.
 pub async fn whole(test: impl Future<Output = ()>) {
-    timeout(TEST_LIMIT, test).await.expect("the test hangs");
+    let limit = TEST_LIMIT.saturating_mul(u32::try_from(times(1)).unwrap_or(u32::MAX));
+    timeout(limit, test).await.expect("the test hangs");
 }
 
 /// Fails the test, and says where, if a step of it hangs.
