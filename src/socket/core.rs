@@ -572,7 +572,11 @@ impl Owner for Core {
         }
         if state.pipes.remove(&pipe.id).is_some() {
             let stats = pipe_stats(pipe);
-            state.past += stats;
+            // As long as there are readers, what waits is counted where they take it from.
+            state.past += Stats {
+                queued_in: 0,
+                ..stats
+            };
         }
         state.assigned.remove(&pipe.id);
         drop(state);
@@ -671,25 +675,25 @@ impl Owner for Core {
     }
 }
 
-/// What `pipe` counts. What is queued for the application is counted where it is read.
+/// What `pipe` counts. What is queued for the application is what is not yet in the hands of a reader.
 pub(crate) fn pipe_stats(pipe: &Pipe) -> Stats {
     let mut stats = pipe.outbox.stats();
     stats += pipe.inbox.stats();
-    stats.queued_in = 0;
     stats
 }
 
 impl Core {
     pub fn stats(&self) -> Stats {
         let state = lock(&self.state);
+        // Nobody reads meanwhile: what a pipe has received is queued there, or was taken from there before.
+        let mut inbound = lock(&self.inbound);
+        self.collect(&mut inbound);
         let mut stats = state.past;
         for pipe in state.pipes.values() {
             stats += pipe_stats(pipe);
         }
-        drop(state);
-        let mut inbound = lock(&self.inbound);
-        self.collect(&mut inbound);
-        stats.queued_in = inbound.queue.waiting();
+        let gone = |pipe: &Pipe| !state.pipes.contains_key(&pipe.id);
+        stats.queued_in += inbound.queue.waiting(gone);
         stats.dropped += inbound.dropped;
         stats
     }
@@ -743,6 +747,23 @@ mod tests {
             principal: None,
             accepted: true,
         }
+    }
+
+    #[test]
+    fn what_has_arrived_is_read_or_queued_at_any_instant() {
+        const MESSAGES: u64 = 100_000;
+        let core = Core::new(SocketType::Pull, Options::default());
+        let pipe = core.admit(None, newcomer(SocketType::Push)).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| (0..MESSAGES).for_each(|_| pipe.inbox.push(&pipe, Message::new())));
+            let mut read = 0;
+            while read < MESSAGES {
+                let stats = core.stats();
+                assert_eq!(stats.messages_received, read + stats.queued_in as u64);
+                let message = core.try_recv_with(|_, message| Some(message));
+                read += u64::from(message.is_ok());
+            }
+        });
     }
 
     // Nobody drains the list of writable pipes while nobody sends.
