@@ -51,7 +51,8 @@ pub struct Drops {
     pub forbidden: u64,
     /// Received, but no subscription of this socket matches.
     pub unmatched: u64,
-    /// Received, and not yet read when the socket or the request was given up.
+    /// Received, and not yet read when the socket or the request was given up; or there was no room for it at an XPUB, which
+    /// goes on reading its peers' subscriptions.
     pub unread: u64,
 }
 

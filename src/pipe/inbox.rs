@@ -251,10 +251,15 @@ impl Inbox {
 
     pub fn stats(&self) -> Stats {
         let state = lock(&self.state);
+        // What nobody can read yet has not arrived.
+        let (queued, early) = match &state.readable {
+            Some(_) => (state.queued, Load::default()),
+            None => (Load::default(), state.queued),
+        };
         Stats {
-            messages_received: state.messages,
-            octets_received: state.received_octets,
-            queued_in: state.queued.messages,
+            messages_received: state.messages - early.messages as u64,
+            octets_received: state.received_octets - early.octets as u64,
+            queued_in: queued.messages,
             dropped: state.dropped,
             ..Stats::default()
         }

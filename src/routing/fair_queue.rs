@@ -86,12 +86,13 @@ impl FairQueue {
         false
     }
 
-    /// Messages that wait to be read.
-    pub fn waiting(&self) -> usize {
-        self.lanes
-            .iter()
-            .map(|lane| lane.left + lane.pipe.inbox.queued())
-            .sum()
+    /// Messages that were taken from their pipes and wait to be read, and those that wait in pipes that are `gone`.
+    pub fn waiting(&self, gone: impl Fn(&Pipe) -> bool) -> usize {
+        let waiting = |lane: &Lane| match gone(&lane.pipe) {
+            true => lane.left + lane.pipe.inbox.queued(),
+            false => lane.left,
+        };
+        self.lanes.iter().map(waiting).sum()
     }
 
     /// Forgets everything; returns how many messages that were.

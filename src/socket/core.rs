@@ -295,25 +295,25 @@ impl Core {
     }
 }
 
-/// What `pipe` counts. What is queued for the application is counted where it is read.
+/// What `pipe` counts. What is queued for the application is what is not yet in the hands of a reader.
 pub(crate) fn pipe_stats(pipe: &Pipe) -> Stats {
     let mut stats = pipe.outbox.stats();
     stats += pipe.inbox.stats();
-    stats.queued_in = 0;
     stats
 }
 
 impl Core {
     pub fn stats(&self) -> Stats {
         let state = lock(&self.state);
+        // Nobody reads meanwhile: what a pipe has received is queued there, or was taken from there before.
+        let mut inbound = lock(&self.inbound);
+        self.collect(&mut inbound);
         let mut stats = state.past;
         for pipe in state.pipes.values() {
             stats += pipe_stats(pipe);
         }
-        drop(state);
-        let mut inbound = lock(&self.inbound);
-        self.collect(&mut inbound);
-        stats.queued_in = inbound.queue.waiting();
+        let gone = |pipe: &Pipe| !state.pipes.contains_key(&pipe.id);
+        stats.queued_in += inbound.queue.waiting(gone);
         stats.dropped += inbound.dropped;
         stats
     }

@@ -139,9 +139,7 @@ impl<P: Pattern> Socket<P> {
     #[must_use]
     pub fn peer_stats(&self, peer: PeerId) -> Option<Stats> {
         let pipe = lock(&self.core.state).pipes.get(&peer).cloned()?;
-        let mut stats = pipe_stats(&pipe);
-        stats.queued_in = pipe.inbox.queued();
-        Some(stats)
+        Some(pipe_stats(&pipe))
     }
 
     /// The events of this socket from now on.

@@ -11,6 +11,7 @@ use crate::pattern::{Outbound, SocketType, parse_subscription};
 use crate::pipe::{Claim, Life, Load, Pipe, PipeConfig, Told, lock};
 use crate::security::Principal;
 use crate::session::{Dialing, Gate, Intercepted, Newcomer, Owner, Tasks};
+use crate::stats::Stats;
 
 impl Owner for Core {
     fn socket_type(&self) -> SocketType {
@@ -203,7 +204,11 @@ impl Owner for Core {
         }
         if state.pipes.remove(&pipe.id).is_some() {
             let stats = pipe_stats(pipe);
-            state.past += stats;
+            // As long as there are readers, what waits is counted where they take it from.
+            state.past += Stats {
+                queued_in: 0,
+                ..stats
+            };
         }
         state.assigned.remove(&pipe.id);
         drop(state);
@@ -415,6 +420,23 @@ mod tests {
             principal: None,
             accepted: true,
         }
+    }
+
+    #[test]
+    fn what_has_arrived_is_read_or_queued_at_any_instant() {
+        const MESSAGES: u64 = 100_000;
+        let core = Core::new(SocketType::Pull, Options::default());
+        let pipe = core.admit(None, newcomer(SocketType::Push)).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| (0..MESSAGES).for_each(|_| pipe.inbox.push(&pipe, Message::new())));
+            let mut read = 0;
+            while read < MESSAGES {
+                let stats = core.stats();
+                assert_eq!(stats.messages_received, read + stats.queued_in as u64);
+                let message = core.try_recv_with(|_, message| Some(message));
+                read += u64::from(message.is_ok());
+            }
+        });
     }
 
     // Nobody drains the list of writable pipes while nobody sends.

@@ -22,6 +22,8 @@ use jackstay::pattern::Pattern;
 use jackstay::{Endpoint, Event, EventKind, Message, Monitor, Socket};
 use tokio::time::{Instant, sleep, timeout};
 
+use self::times::times;
+
 /// Longer than any healthy step takes, also on a loaded machine.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
@@ -125,7 +127,7 @@ macro_rules! over_each_wire {
 }
 pub(crate) use over_each_wire;
 
-/// Fails the test if it hangs.
+/// Fails the test if it hangs. The long form of a test has so many times longer.
 pub async fn whole(test: impl Future<Output = ()>) {
     let limit = lengthened(TEST_LIMIT);
     timeout(limit, test).await.expect("the test hangs");
@@ -133,7 +135,7 @@ pub async fn whole(test: impl Future<Output = ()>) {
 
 /// `limit`, for a test that does so much more.
 fn lengthened(limit: Duration) -> Duration {
-    limit.saturating_mul(u32::try_from(times::times(1)).unwrap_or(u32::MAX))
+    limit.saturating_mul(u32::try_from(times(1)).unwrap_or(u32::MAX))
 }
 
 /// Fails the test, and says where, if a step of it hangs.
