@@ -8,6 +8,7 @@
 
 pub mod raw;
 pub mod relay;
+pub mod times;
 
 use std::future::{Future, poll_fn};
 use std::panic::Location;
