@@ -1,0 +1,142 @@
+//! A test that has the process to itself, and what the process holds before it and behind it.
+
+use std::future::Future;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::ALLOCATOR;
+use crate::support::times::times;
+
+/// What the process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    pub tasks: usize,
+    pub files: usize,
+    /// Octets.
+    pub heap: usize,
+}
+
+impl Held {
+    pub fn now() -> Self {
+        Self {
+            tasks: Handle::current().metrics().num_alive_tasks(),
+            files: files(),
+            heap: ALLOCATOR.allocated(),
+        }
+    }
+
+    /// Waits until no more tasks and files are held than here; returns what is held then.
+    pub async fn is_restored(self) -> Self {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let now = Self::now();
+            if now.tasks <= self.tasks && now.files <= self.files {
+                return now;
+            }
+            assert!(
+                Instant::now() < end,
+                "left behind: {now:?}, before: {self:?}"
+            );
+            // Only paces the looks; how long it takes proves nothing.
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn files() -> usize {
+    let files = std::fs::read_dir("/proc/self/fd").expect("it is Linux");
+    files.count()
+}
+
+/// The system does not tell: what is looked at here are tasks and memory.
+#[cfg(not(target_os = "linux"))]
+fn files() -> usize {
+    0
+}
+
+/// Longer than a good-bye, a linger time and a back-off together.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Longer than any healthy test takes that is run once.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs a test while no other one runs, on a runtime of its own with two threads.
+pub fn alone<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
+    static ONE: Mutex<()> = Mutex::new(());
+    // A test that failed does not spoil the next one.
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let limit = LIMIT * u32::try_from(times(1)).expect("not so many");
+    runtime.block_on(async { timeout(limit, test()).await.expect("the test hangs") });
+}
+
+/// Does `round` so often, a few at a time, in tasks. Behind each tenth of them no task and no file may be left, and
+/// behind the later ones not more memory than behind the earlier ones: but for whole buffers to read into, of which the
+/// process keeps some for its next connections.
+pub async fn leaves_nothing<F>(rounds: u64, round: impl Fn(u64) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let before = Held::now();
+    let part = rounds / PARTS;
+    // Finds everything cold, and is not measured.
+    repeat(0..part, &round).await;
+    let mut heaps = Vec::new();
+    for each in 1..=PARTS {
+        repeat(each * part..(each + 1) * part, &round).await;
+        heaps.push(before.is_restored().await.heap);
+    }
+    println!("{rounds} rounds: {before:?} before, heap behind each tenth {heaps:?}");
+    let half = heaps.len() / 2;
+    let (earlier, later) = heaps.split_at_mut(half);
+    let (earlier, later) = (median(earlier), median(later));
+    let grown = later.saturating_sub(earlier);
+    assert!(
+        grown / BUFFER <= BUFFERS && grown % BUFFER <= CHANCE,
+        "{grown} octets are lost in {} rounds",
+        rounds / 2
+    );
+}
+
+fn median(figures: &mut [usize]) -> usize {
+    figures.sort_unstable();
+    figures[figures.len() / 2]
+}
+
+async fn repeat<F>(rounds: Range<u64>, round: impl Fn(u64) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut running = JoinSet::new();
+    for each in rounds {
+        running.spawn(round(each));
+        if running.len() >= AT_A_TIME {
+            ended(running.join_next().await);
+        }
+    }
+    while !running.is_empty() {
+        ended(running.join_next().await);
+    }
+}
+
+fn ended(round: Option<Result<(), JoinError>>) {
+    round.expect("one runs").expect("a good round");
+}
+
+const PARTS: u64 = 10;
+const AT_A_TIME: usize = 8;
+/// Octets: a task that has just ended may still be there.
+const CHANCE: usize = 3 << 10;
+/// Octets of a buffer, and how many are kept.
+const BUFFER: usize = 256 << 10;
+const BUFFERS: usize = 16;
