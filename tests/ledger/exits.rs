@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use jackstay::pattern::{CanReceive, CanSend, Pattern, Pull};
 use jackstay::{
     DealerSocket, Endpoint, Identity, PairSocket, PubSocket, PullSocket, PushSocket, RepSocket,
-    ReqSocket, RouterSocket, Socket, Stats, SubSocket,
+    ReqSocket, RouterSocket, Socket, Stats, SubSocket, blocking,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinSet;
 
 use crate::carrier::{Reader, handed_over};
@@ -110,16 +110,19 @@ enum Ending {
     /// Closed, and not waited for.
     CloseAndDropRuntime,
     DropSockets,
+    /// The runtime goes on until the sockets are done.
+    DropSocketsAndWait,
     DropRuntime,
     ShutdownTimeout,
     ShutdownBackground,
 }
 
-const ENDINGS: [Ending; 7] = [
+const ENDINGS: [Ending; 8] = [
     Ending::Close,
     Ending::CloseTwice,
     Ending::CloseAndDropRuntime,
     Ending::DropSockets,
+    Ending::DropSocketsAndWait,
     Ending::DropRuntime,
     Ending::ShutdownTimeout,
     Ending::ShutdownBackground,
@@ -423,10 +426,14 @@ fn leave(round: u64, stays: &Runtime) {
                     let _ = poll_once(&mut closing.as_mut()).await;
                 }
             }
-            Ending::DropSockets => {
+            Ending::DropSockets | Ending::DropSocketsAndWait => {
                 scene.calls.shutdown().await;
                 scene.leaving.clear();
                 scene.fed.iter_mut().for_each(|(sender, _)| *sender = None);
+                if ending == Ending::DropSocketsAndWait {
+                    let runtime = Handle::current().metrics();
+                    eventually(|| runtime.num_alive_tasks() == 0).await;
+                }
             }
             Ending::DropRuntime | Ending::ShutdownTimeout | Ending::ShutdownBackground => {}
         }
@@ -488,11 +495,93 @@ fn a_program_is_through_within_the_linger_time_whatever_it_is_at() {
         .enable_all()
         .build()
         .unwrap();
-    let only = std::env::var("JACKSTAY_ROUND")
-        .ok()
-        .map(|round| round.parse().expect("a number"));
-    for round in only.map_or(0..times(20), |round: u64| round..round + 1) {
+    for round in rounds() {
         leave(round, &stays);
     }
-    println!("exits: {} states", times(20));
+}
+
+/// Threads at a blocking socket, in a state that is drawn, and what becomes of them when it is closed.
+async fn leave_blocking(round: u64, stays: &Runtime) {
+    let mut chance = Chance::of(round);
+    let linger = Duration::from_millis(chance.one_of(&[0, 10, 50, 200]));
+    let over = chance.one_of(&[Transport::Tcp, Transport::Ipc, Transport::Inproc]);
+    let (hwm, senders) = (chance.one_of(&[1, 10, 1_000]), chance.below(3) as u32);
+    let (somebody, sleeps) = (chance.below(4) > 0, chance.below(2) == 0);
+    let pause = Duration::from_micros(chance.below(10_000));
+    println!(
+        "{senders} senders, {somebody}, {sleeps}, mark {hwm}, {linger:?}, {over:?}, {pause:?}"
+    );
+    let pull = Arc::new(PullSocket::new());
+    let at = match somebody {
+        true => pull.bind(over.any()).await.expect("a free endpoint"),
+        false => over.fixed(),
+    };
+    let push = PushSocket::builder().linger(linger).send_hwm(hwm).build();
+    let push = Arc::new(blocking::PushSocket::from(push));
+    let dealer = Arc::new(blocking::DealerSocket::new());
+    let mut threads = Vec::new();
+    for sender in 0..senders {
+        let push = push.clone();
+        threads.push(stays.spawn_blocking(move || {
+            (0..u64::MAX).find(|number| push.send(Note::small(sender, *number).message()).is_err())
+        }));
+    }
+    for waits in [true, false] {
+        let dealer = dealer.clone();
+        threads.push(stays.spawn_blocking(move || match waits {
+            true => dealer.recv().err().map(|_| 0),
+            false => dealer.recv_timeout(pause).err().map(|_| 0),
+        }));
+    }
+    let closing = push.clone();
+    let closed = stays.spawn_blocking(move || {
+        closing.connect(&at).expect("an endpoint");
+        dealer.connect(at).expect("an endpoint");
+        std::thread::sleep(pause);
+        let begun = Instant::now();
+        let undelivered = closing.close();
+        dealer.close().expect("it sent nothing");
+        (
+            begun.elapsed(),
+            undelivered.map_or_else(|it| it.messages() as u64, |()| 0),
+        )
+    });
+    let reader = (!sleeps).then(|| Reader::new(&pull));
+    let (through, undelivered) = within(closed).await.unwrap();
+    assert!(through < linger + SLACK, "closing took {through:?}");
+    let mut accepted = 0;
+    for thread in threads {
+        accepted += within(thread).await.unwrap().expect("the socket is closed");
+    }
+    let stats = push.stats();
+    assert_eq!(
+        (stats.messages_sent, stats.dropped.linger),
+        (accepted, undelivered)
+    );
+    let reader = reader.unwrap_or_else(|| Reader::new(&pull));
+    let book = reader.until(accepted - undelivered).await;
+    assert!(somebody || book.count() == 0);
+}
+
+#[test]
+fn a_blocking_program_is_through_within_the_linger_time_whatever_its_threads_are_at() {
+    let stays = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    for round in rounds() {
+        stays.block_on(leave_blocking(round, &stays));
+    }
+}
+
+/// All, or the one that is asked for by `JACKSTAY_ROUND`.
+fn rounds() -> std::ops::Range<u64> {
+    match std::env::var("JACKSTAY_ROUND") {
+        Ok(round) => {
+            let round = round.parse().expect("a number");
+            round..round + 1
+        }
+        Err(_) => 0..times(20),
+    }
 }
