@@ -537,7 +537,8 @@ async fn leave_blocking(round: u64, stays: &Runtime) {
     let closed = stays.spawn_blocking(move || {
         closing.connect(&at).expect("an endpoint");
         dealer.connect(at).expect("an endpoint");
-        std::thread::sleep(pause);
+        // Not to wait for anything: it is part of the state.
+        std::thread::park_timeout(pause);
         let begun = Instant::now();
         let undelivered = closing.close();
         dealer.close().expect("it sent nothing");

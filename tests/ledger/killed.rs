@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader};
 use std::ops::ControlFlow;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,9 @@ struct Mortal {
     at: Endpoint,
     life: u32,
 }
+
+/// How many numbers a process may say before it is listened to.
+const SAID: usize = 1 << 16;
 
 /// A process that lives.
 struct Life {
@@ -56,7 +59,7 @@ impl Mortal {
             .spawn()
             .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let (told, got) = channel();
+        let (told, got) = sync_channel(SAID);
         thread::spawn(move || {
             // A line that was cut by the kill says nothing.
             for line in output.lines().map_while(Result::ok) {
@@ -158,7 +161,7 @@ fn live(plays: Type, mut port: Box<dyn Port>, life: u32) {
 /// A publisher does not wait for its subscribers; this one waits a little, so that not all it says is too much.
 fn pace(plays: Type, number: u64) {
     if plays == Type::Pub && number % 100 == 99 {
-        thread::sleep(Duration::from_millis(1));
+        thread::park_timeout(Duration::from_millis(1));
     }
 }
 
