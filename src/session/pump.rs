@@ -99,12 +99,12 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// What was taken from the outbox and not written.
-    pub fn into_unsent(mut self) -> Writing {
-        if let Some(sealing) = self.sealing {
+    /// What was taken from the outbox and not written, once the connection is at its end.
+    pub fn take_unsent(&mut self) -> Writing {
+        if let Some(sealing) = self.sealing.take() {
             sealing.settle(&mut self.writing);
         }
-        self.writing
+        std::mem::take(&mut self.writing)
     }
 
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {

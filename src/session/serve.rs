@@ -140,13 +140,11 @@ impl Session {
             sealing,
             read,
         } = *{ self };
-        // However this task ends (the runtime may drop it), the pipe learns that its connection is gone.
         let mut connection = Connection {
             owner: &*owner,
             pipe: &pipe,
-            unsent: None,
+            pump: Pump::new(&*owner, &pipe, &stream, engine, sealing, read),
         };
-        let mut pump = Pump::new(&*owner, &pipe, &stream, engine, sealing, read);
         let mut revoked = pin!(async {
             match &principal {
                 Some(principal) => principal.revoked().await,
@@ -155,10 +153,9 @@ impl Session {
         });
         let end = poll_fn(|cx| match revoked.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(End::Failed(DisconnectCause::Revoked)),
-            Poll::Pending => pump.poll(cx),
+            Poll::Pending => connection.pump.poll(cx),
         })
         .await;
-        connection.unsent = Some(pump.into_unsent());
         if let End::Drained(until) = end {
             let _ = timeout_at(until, good_bye(&stream)).await;
         }
@@ -204,18 +201,17 @@ pub(super) async fn serve_accepted<T>(
     }
 }
 
-/// A connection that is up; dropped, it tells the outbox and the socket that it no longer is.
+/// A connection that is up. However its task ends (the runtime may drop it), the outbox gets back what was not sent, and
+/// the socket learns that the connection is gone.
 struct Connection<'a> {
     owner: &'a dyn Owner,
     pipe: &'a Arc<Pipe>,
-    unsent: Option<Writing>,
+    pump: Pump<'a>,
 }
 
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
-        self.pipe
-            .outbox
-            .disconnected(self.unsent.take().unwrap_or_default());
+        self.pipe.outbox.disconnected(self.pump.take_unsent());
         self.owner.lost(self.pipe);
     }
 }

@@ -7,5 +7,10 @@
 mod support;
 
 mod carrier;
+mod exits;
+mod killed;
 mod note;
 mod patterns;
+mod ports;
+mod reconnects;
+mod seed;

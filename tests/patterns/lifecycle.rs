@@ -14,6 +14,7 @@ use jackstay::{
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::support::{
     Transport, event, eventually, for_each_transport, for_each_wire, join, join_at, number_of,
@@ -625,6 +626,34 @@ fn nothing_hangs_when_a_runtime_is_shut_down_with_sockets_in_use() {
                 begun.elapsed()
             );
         }
+    }
+}
+
+#[test]
+fn what_a_session_has_in_hand_when_its_runtime_ends_is_counted() {
+    for over in [Transport::Tcp, Transport::Ipc] {
+        let (stays, ends) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+        let pull = PullSocket::builder().recv_hwm(1).build();
+        let push = PushSocket::builder().send_hwm(10).build();
+        let at = stays.block_on(pull.bind(over.any())).unwrap();
+        ends.block_on(async {
+            push.connect(at).unwrap();
+            // Until nobody takes any more.
+            let message = vec![0; 64 << 10];
+            let full = Duration::from_millis(50);
+            while timeout(full, push.send(message.clone())).await.is_ok() {}
+        });
+        drop(ends);
+        let stats = push.stats();
+        assert!(stats.dropped.peer_gone > 0, "{over:?}: {stats:?}");
+        let left = stats.messages_sent - stats.dropped.total();
+        stays.block_on(async {
+            for _ in 0..left {
+                within(pull.recv()).await.unwrap();
+            }
+            peers(&pull, 0).await;
+            assert_eq!(pull.stats().messages_received, left, "{over:?}");
+        });
     }
 }
 
