@@ -75,6 +75,7 @@ fn main() {
     let models = [outbox::MODELS, inbox::MODELS, inproc::MODELS, sockets::MODELS].concat_models();
     // Timers have a place to be set, and never fire.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(outbox::open_kernel());
     let _context = runtime.enter();
     let mut tried = 0;
     for model in models {

@@ -1,6 +1,9 @@
 //! The queue towards one peer: those who send against the session that writes.
 
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::io::{IoSlice, Read};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use loom::future::block_on;
@@ -9,6 +12,7 @@ use loom::thread;
 use crate::message::Message;
 use crate::pipe::{Claim, Life, Pipe, Push, Take};
 use crate::pipes::{Queues, Session, frames, message};
+use crate::transport::{self, ConnectOptions, Stream, TcpOptions};
 use crate::zmtp::Version;
 use crate::{Model, all, bounded};
 
@@ -28,6 +32,12 @@ pub const MODELS: &[Model] = &[
         "a_command_wakes_a_parked_session",
         "a subscription that is sent while its session parks is written",
         a_command_wakes_a_parked_session,
+    ),
+    bounded(
+        "a_direct_write_stays_out_of_the_sessions",
+        (3, 5),
+        "what a sender writes itself and what its session writes are whole and in order on the stream",
+        a_direct_write_stays_out_of_the_sessions,
     ),
     bounded(
         "room_wakes_a_blocked_sender",
@@ -139,6 +149,61 @@ fn a_command_wakes_a_parked_session() {
     let octets = Session::of(&pipe).taken();
     assert!(octets.ends_with(b"SUBSCRIBEt"), "{octets:?}");
     subscriber.join().unwrap();
+}
+
+/// A connection that takes what is written, and its far end.
+struct Kernel {
+    stream: Arc<Stream>,
+    far: UnixStream,
+}
+
+static KERNEL: OnceLock<Kernel> = OnceLock::new();
+
+/// Makes the connection, outside of any model: the runtime has to look at it once.
+pub async fn open_kernel() {
+    let path = std::env::temp_dir().join(format!("jackstay-loom-{}", std::process::id()));
+    let listener = UnixListener::bind(&path).unwrap();
+    let endpoint = format!("ipc://{}", path.display()).parse().unwrap();
+    let options = ConnectOptions {
+        tcp: TcpOptions::default(),
+        timeout: None,
+    };
+    let stream = transport::connect(&endpoint, &options).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let (mut far, _) = listener.accept().unwrap();
+    poll_fn(|cx| stream.poll_write(cx, &[IoSlice::new(b"!")])).await.unwrap();
+    far.read_exact(&mut [0]).unwrap();
+    far.set_nonblocking(true).unwrap();
+    let stream = Arc::new(stream);
+    assert!(KERNEL.set(Kernel { stream, far }).is_ok());
+}
+
+fn a_direct_write_stays_out_of_the_sessions() {
+    let Kernel { stream, far } = KERNEL.get().unwrap();
+    let pipe = Queues::with_marks(0, 0).pipe();
+    let sender = thread::spawn({
+        let pipe = pipe.clone();
+        move || {
+            for body in [1, 2] {
+                pipe.outbox.push(&message(body), Claim::Turn);
+                // As if an answer had come: the next may be written at once, too.
+                pipe.outbox.heard();
+            }
+            pipe.outbox.end(Life::Draining(None));
+        }
+    });
+    let mut session = Session::of(&pipe);
+    session.idle = Some(stream.clone());
+    while session.take() == Take::Write {
+        let octets = session.written();
+        // The sender may have its turn before these are written.
+        thread::yield_now();
+        assert_eq!(stream.try_write(&[IoSlice::new(&octets)]).unwrap(), octets.len());
+    }
+    sender.join().unwrap();
+    let mut came = [0; 16];
+    let n = (&*far).read(&mut came).unwrap();
+    assert_eq!(came[..n], frames(&[1, 2]));
 }
 
 fn room_wakes_a_blocked_sender() {

@@ -122,7 +122,8 @@ impl Notified<'_> {
         match self.stage {
             Stage::Done => return true,
             Stage::Outside(rounds) => {
-                if std::mem::take(&mut state.permit) || rounds != state.rounds {
+                // What was told to all leaves the permit for another.
+                if rounds != state.rounds || std::mem::take(&mut state.permit) {
                     self.stage = Stage::Done;
                     return true;
                 }

@@ -108,32 +108,41 @@ impl<T> Receiver<T> {
     /// Waits for a version that was not yet looked at.
     pub async fn changed(&mut self) -> Result<(), Gone> {
         let seen = self.seen;
-        self.until(|state| state.version != seen).await?;
-        self.seen = lock(&self.shared).version;
+        let state = until(&self.shared, |state| state.version != seen).await?;
+        self.seen = state.version;
         Ok(())
     }
 
+    /// Each version that it looks at counts as seen.
     pub async fn wait_for(&mut self, mut what: impl FnMut(&T) -> bool) -> Result<Ref<'_, T>, Gone> {
-        self.until(|state| what(&state.value)).await?;
-        Ok(self.borrow_and_update())
+        let Self { shared, seen } = self;
+        let what = |state: &State<T>| {
+            *seen = state.version;
+            what(&state.value)
+        };
+        until(shared, what).await.map(Ref)
     }
+}
 
-    async fn until(&self, mut what: impl FnMut(&State<T>) -> bool) -> Result<(), Gone> {
-        poll_fn(|cx| {
-            let mut state = lock(&self.shared);
-            if what(&state) {
-                return Poll::Ready(Ok(()));
-            }
-            if state.gone {
-                return Poll::Ready(Err(Gone));
-            }
-            if !state.waiting.iter().any(|there| there.will_wake(cx.waker())) {
-                state.waiting.push(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await
-    }
+/// Waits until the state is as wanted.
+async fn until<T>(
+    shared: &Shared<T>,
+    mut wanted: impl FnMut(&State<T>) -> bool,
+) -> Result<MutexGuard<'_, State<T>>, Gone> {
+    poll_fn(|cx| {
+        let mut state = lock(shared);
+        if wanted(&state) {
+            return Poll::Ready(Ok(state));
+        }
+        if state.gone {
+            return Poll::Ready(Err(Gone));
+        }
+        if !state.waiting.iter().any(|there| there.will_wake(cx.waker())) {
+            state.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 impl<T> Deref for Ref<'_, T> {

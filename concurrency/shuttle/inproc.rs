@@ -155,8 +155,9 @@ async fn calls_given_up() {
 async fn close_while_sending() {
     let push = Arc::new(PushSocket::builder().send_hwm(1).build());
     let pull = PullSocket::builder().recv_hwm(1).build();
-    pull.bind(AT).await.unwrap();
-    push.connect(AT).unwrap();
+    // The other way round, what is sent when the receiver is gone would wait for the next to bind, up to the linger time.
+    push.bind(AT).await.unwrap();
+    pull.connect(AT).unwrap();
     push.wait_for_peers(1).await.unwrap();
     let sender = spawn({
         let push = push.clone();
