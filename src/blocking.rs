@@ -26,7 +26,7 @@
 use std::future::{Future, pending};
 use std::io;
 use std::ops::Deref;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -45,7 +45,7 @@ use crate::pattern::{
     CanPublish, CanReceive, CanSend, Dealer, Pair, Pattern, Pub, Pull, Push, Rep, Req, Router, Sub,
     XPub, XSub,
 };
-use crate::pipe::{Claim, lock};
+use crate::pipe::Claim;
 
 /// A [`Socket`](crate::Socket) whose calls block. Made from one with options by `From`:
 ///
@@ -398,7 +398,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// The runtime that all blocking sockets share; one thread drives it.
 fn background() -> io::Result<Handle> {
     static RUNTIME: Mutex<Option<Handle>> = Mutex::new(None);
-    let mut started = lock(&RUNTIME);
+    let mut started = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(handle) = &*started {
         return Ok(handle.clone());
     }

@@ -399,11 +399,10 @@ mod tests {
     use std::sync::Barrier;
     use std::thread;
 
-    use crate::sync::watch;
-
     use super::*;
     use crate::endpoint::Endpoint;
     use crate::socket::ReqSocket;
+    use crate::sync::watch;
     use crate::transport::PeerAddress;
     use crate::zmtp::{PeerMetadata, Version};
 

@@ -1,0 +1,408 @@
+//! The queue towards one peer: those who send against the session that writes.
+
+use std::future::poll_fn;
+use std::io::{IoSlice, Read};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use loom::future::block_on;
+use loom::thread;
+
+use crate::message::Message;
+use crate::pipe::{Claim, Life, Pipe, Push, Take};
+use crate::pipes::{Queues, Session, frames, message};
+use crate::transport::{self, ConnectOptions, Stream, TcpOptions};
+use crate::zmtp::Version;
+use crate::{Model, all, bounded};
+
+pub const MODELS: &[Model] = &[
+    all(
+        "push_wakes_a_parked_session",
+        "a session that found nothing is woken by the next message, and takes each once, in order",
+        push_wakes_a_parked_session,
+    ),
+    bounded(
+        "two_senders_and_a_session",
+        (3, 5),
+        "messages of two senders are taken once each, whole",
+        two_senders_and_a_session,
+    ),
+    all(
+        "a_command_wakes_a_parked_session",
+        "a subscription that is sent while its session parks is written",
+        a_command_wakes_a_parked_session,
+    ),
+    bounded(
+        "a_direct_write_stays_out_of_the_sessions",
+        (3, 5),
+        "what a sender writes itself and what its session writes are whole and in order on the stream",
+        a_direct_write_stays_out_of_the_sessions,
+    ),
+    bounded(
+        "room_wakes_a_blocked_sender",
+        (2, 3),
+        "a sender that met a full queue is told when the session has taken it",
+        room_wakes_a_blocked_sender,
+    ),
+    bounded(
+        "room_wakes_two_blocked_senders",
+        (2, 3),
+        "of two senders that met a full queue none waits for ever",
+        room_wakes_two_blocked_senders,
+    ),
+    bounded(
+        "a_released_place_wakes_a_blocked_sender",
+        (2, 3),
+        "a place that was kept and is given back goes to whoever waits for room",
+        a_released_place_wakes_a_blocked_sender,
+    ),
+    bounded(
+        "a_kept_place_stays_free",
+        (2, 3),
+        "whoever has kept a place can send, though another fills the queue meanwhile",
+        a_kept_place_stays_free,
+    ),
+    all(
+        "a_sender_ahead_is_woken_by_the_session",
+        "a sender that is ahead goes on when the session takes what waits",
+        a_sender_ahead_is_woken_by_the_session,
+    ),
+    all(
+        "a_sender_ahead_is_woken_by_the_end",
+        "a sender that is ahead goes on when the pipe ends",
+        a_sender_ahead_is_woken_by_the_end,
+    ),
+    bounded(
+        "draining_takes_all_that_was_accepted",
+        (2, 3),
+        "what was accepted before the end is written, and a session that drains comes to its end",
+        draining_takes_all_that_was_accepted,
+    ),
+    all(
+        "what_a_lost_connection_left_stays_in_order",
+        "what a connection did not carry is before what was sent meanwhile, and nothing is lost or doubled",
+        what_a_lost_connection_left_stays_in_order,
+    ),
+    all(
+        "an_end_wakes_a_parked_session",
+        "a session that found nothing learns of the end of its pipe",
+        an_end_wakes_a_parked_session,
+    ),
+    bounded(
+        "a_withdrawn_message_is_not_written",
+        (2, 3),
+        "a request that is taken back was written or is counted as taken back, never both, and whoever waits for its place is told",
+        a_withdrawn_message_is_not_written,
+    ),
+    all(
+        "a_place_is_used_again_by_one",
+        "the place of a pipe that is dropped goes to one new pipe, whose messages are its own",
+        a_place_is_used_again_by_one,
+    ),
+];
+
+fn push_wakes_a_parked_session() {
+    let pipe = Queues::with_marks(0, 0).pipe();
+    let sender = thread::spawn({
+        let pipe = pipe.clone();
+        move || {
+            for body in [1, 2] {
+                let pushed = pipe.outbox.push(&message(body), Claim::Turn);
+                assert_eq!(pushed, Push::Done { full: false });
+            }
+        }
+    });
+    let mut session = Session::of(&pipe);
+    let mut octets = session.taken();
+    while octets.len() < frames(&[1, 2]).len() {
+        octets.extend(session.taken());
+    }
+    assert_eq!(octets, frames(&[1, 2]));
+    sender.join().unwrap();
+}
+
+fn two_senders_and_a_session() {
+    let pipe = Queues::with_marks(0, 0).pipe();
+    let senders = [1, 2].map(|body| {
+        let pipe = pipe.clone();
+        thread::spawn(move || pipe.outbox.push(&message(body), Claim::Turn))
+    });
+    let mut session = Session::of(&pipe);
+    let mut octets = session.taken();
+    while octets.len() < frames(&[1, 2]).len() {
+        octets.extend(session.taken());
+    }
+    assert!(octets == frames(&[1, 2]) || octets == frames(&[2, 1]), "{octets:?}");
+    for sender in senders {
+        sender.join().unwrap();
+    }
+}
+
+fn a_command_wakes_a_parked_session() {
+    let pipe = Queues::with_marks(0, 0).pipe();
+    pipe.outbox.connected(&pipe, Version::V3_1);
+    let subscriber = thread::spawn({
+        let pipe = pipe.clone();
+        move || pipe.outbox.push_subscription(true, b"t")
+    });
+    let octets = Session::of(&pipe).taken();
+    assert!(octets.ends_with(b"SUBSCRIBEt"), "{octets:?}");
+    subscriber.join().unwrap();
+}
+
+/// A connection that takes what is written, and its far end.
+struct Kernel {
+    stream: Arc<Stream>,
+    far: UnixStream,
+}
+
+static KERNEL: OnceLock<Kernel> = OnceLock::new();
+
+/// Makes the connection, outside of any model: the runtime has to look at it once.
+pub async fn open_kernel() {
+    let path = std::env::temp_dir().join(format!("jackstay-loom-{}", std::process::id()));
+    let listener = UnixListener::bind(&path).unwrap();
+    let endpoint = format!("ipc://{}", path.display()).parse().unwrap();
+    let options = ConnectOptions {
+        tcp: TcpOptions::default(),
+        timeout: None,
+    };
+    let stream = transport::connect(&endpoint, &options).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let (mut far, _) = listener.accept().unwrap();
+    poll_fn(|cx| stream.poll_write(cx, &[IoSlice::new(b"!")])).await.unwrap();
+    far.read_exact(&mut [0]).unwrap();
+    far.set_nonblocking(true).unwrap();
+    let stream = Arc::new(stream);
+    assert!(KERNEL.set(Kernel { stream, far }).is_ok());
+}
+
+fn a_direct_write_stays_out_of_the_sessions() {
+    let Kernel { stream, far } = KERNEL.get().unwrap();
+    let pipe = Queues::with_marks(0, 0).pipe();
+    let sender = thread::spawn({
+        let pipe = pipe.clone();
+        move || {
+            for body in [1, 2] {
+                pipe.outbox.push(&message(body), Claim::Turn);
+                // As if an answer had come: the next may be written at once, too.
+                pipe.outbox.heard();
+            }
+            pipe.outbox.end(Life::Draining(None));
+        }
+    });
+    let mut session = Session::of(&pipe);
+    session.idle = Some(stream.clone());
+    while session.take() == Take::Write {
+        let octets = session.written();
+        // The sender may have its turn before these are written.
+        thread::yield_now();
+        assert_eq!(stream.try_write(&[IoSlice::new(&octets)]).unwrap(), octets.len());
+    }
+    sender.join().unwrap();
+    let mut came = [0; 16];
+    let n = (&*far).read(&mut came).unwrap();
+    assert_eq!(came[..n], frames(&[1, 2]));
+}
+
+fn room_wakes_a_blocked_sender() {
+    let queues = Queues::with_marks(1, 0);
+    let pipe = queues.pipe();
+    let sender = thread::spawn(move || {
+        queues.send(&message(1));
+        queues.send(&message(2));
+    });
+    let mut session = Session::of(&pipe);
+    assert_eq!(session.taken(), frames(&[1]));
+    assert_eq!(session.taken(), frames(&[2]));
+    sender.join().unwrap();
+}
+
+fn room_wakes_two_blocked_senders() {
+    let queues = Queues::with_marks(1, 0);
+    let pipe = queues.pipe();
+    queues.send(&message(0));
+    let senders = [1, 2].map(|body| {
+        let queues = queues.clone();
+        thread::spawn(move || queues.send(&message(body)))
+    });
+    let mut session = Session::of(&pipe);
+    assert_eq!(session.taken(), frames(&[0]));
+    let rest = [session.taken(), session.taken()].concat();
+    assert!(rest == frames(&[1, 2]) || rest == frames(&[2, 1]), "{rest:?}");
+    for sender in senders {
+        sender.join().unwrap();
+    }
+}
+
+fn a_released_place_wakes_a_blocked_sender() {
+    let queues = Queues::with_marks(1, 0);
+    queues.pipe();
+    let kept = queues.reserve();
+    let sender = thread::spawn(move || queues.send(&message(1)));
+    kept.outbox.release(&kept);
+    sender.join().unwrap();
+    assert_eq!(kept.outbox.waiting(), 1);
+}
+
+fn a_kept_place_stays_free() {
+    let queues = Queues::with_marks(2, 0);
+    let pipe = queues.pipe();
+    let keeper = thread::spawn({
+        let queues = queues.clone();
+        move || {
+            let kept = queues.reserve();
+            let pushed = kept.outbox.push(&message(9), Claim::Reserved);
+            assert!(matches!(pushed, Push::Done { .. }), "{pushed:?}");
+            kept.outbox.announce_if_room(&kept);
+        }
+    });
+    for body in [1, 2] {
+        pipe.outbox.push(&message(body), Claim::Drop);
+    }
+    let mut session = Session::of(&pipe);
+    let mut octets = session.taken();
+    keeper.join().unwrap();
+    if !octets.contains(&9) {
+        octets.extend(session.taken());
+    }
+    assert!(octets.contains(&9), "{octets:?}");
+}
+
+/// A message that makes its sender ahead.
+fn mebibyte() -> Message {
+    static OCTETS: [u8; 1 << 20] = [7; 1 << 20];
+    Message::from(Bytes::from_static(&OCTETS))
+}
+
+/// A pipe whose sender is ahead, and what that sender does then.
+fn ahead() -> (Arc<Pipe>, thread::JoinHandle<Push>) {
+    let pipe = Queues::with_marks(0, 0).pipe();
+    pipe.outbox.connected(&pipe, Version::V3_1);
+    let pushed = pipe.outbox.push(&mebibyte(), Claim::Paced);
+    assert_eq!(pushed, Push::Done { full: false });
+    let sender = thread::spawn({
+        let pipe = pipe.clone();
+        move || loop {
+            match pipe.outbox.push(&message(1), Claim::Paced) {
+                Push::Ahead => block_on(pipe.outbox.caught_up()),
+                pushed => return pushed,
+            }
+        }
+    });
+    (pipe, sender)
+}
+
+fn a_sender_ahead_is_woken_by_the_session() {
+    let (pipe, sender) = ahead();
+    let mut session = Session::of(&pipe);
+    assert_eq!(session.take(), Take::Write);
+    assert_eq!(sender.join().unwrap(), Push::Done { full: false });
+    session.writing.clear();
+    assert_eq!(session.taken(), frames(&[1]));
+}
+
+fn a_sender_ahead_is_woken_by_the_end() {
+    let (pipe, sender) = ahead();
+    pipe.outbox.end(Life::Ended);
+    assert_eq!(sender.join().unwrap(), Push::Closed);
+}
+
+fn draining_takes_all_that_was_accepted() {
+    let pipe = Queues::with_marks(0, 0).pipe();
+    let sender = thread::spawn({
+        let pipe = pipe.clone();
+        move || {
+            let accepted = |body: &u8| pipe.outbox.push(&message(*body), Claim::Turn) != Push::Closed;
+            [1, 2].into_iter().take_while(accepted).collect::<Vec<u8>>()
+        }
+    });
+    let ender = thread::spawn({
+        let pipe = pipe.clone();
+        move || pipe.outbox.end(Life::Draining(None))
+    });
+    let mut session = Session::of(&pipe);
+    let mut octets = Vec::new();
+    loop {
+        match session.take() {
+            Take::Write => octets.extend(session.written()),
+            Take::Drained => break,
+            Take::Ended => panic!("nobody ended it"),
+        }
+    }
+    let accepted = sender.join().unwrap();
+    assert_eq!(octets, frames(&accepted));
+    ender.join().unwrap();
+}
+
+fn what_a_lost_connection_left_stays_in_order() {
+    let pipe = Queues::with_marks(0, 0).pipe();
+    pipe.outbox.push(&message(1), Claim::Turn);
+    let sender = thread::spawn({
+        let pipe = pipe.clone();
+        move || {
+            for body in [2, 3] {
+                pipe.outbox.push(&message(body), Claim::Turn);
+            }
+        }
+    });
+    let mut session = Session::of(&pipe);
+    assert_eq!(session.take(), Take::Write);
+    pipe.outbox.disconnected(std::mem::take(&mut session.writing));
+    // The next connection.
+    let mut octets = session.taken();
+    while octets.len() < frames(&[1, 2, 3]).len() {
+        octets.extend(session.taken());
+    }
+    assert_eq!(octets, frames(&[1, 2, 3]));
+    sender.join().unwrap();
+}
+
+fn an_end_wakes_a_parked_session() {
+    let pipe = Queues::with_marks(0, 0).pipe();
+    let ender = thread::spawn({
+        let pipe = pipe.clone();
+        move || pipe.outbox.end(Life::Ended)
+    });
+    assert_eq!(Session::of(&pipe).take(), Take::Ended);
+    ender.join().unwrap();
+}
+
+fn a_withdrawn_message_is_not_written() {
+    let queues = Queues::with_marks(1, 0);
+    let pipe = queues.pipe();
+    queues.send(&message(1));
+    let requester = thread::spawn({
+        let pipe = pipe.clone();
+        move || {
+            let withdrawn = pipe.outbox.withdraw(&pipe);
+            queues.send(&message(2));
+            withdrawn
+        }
+    });
+    let mut session = Session::of(&pipe);
+    let mut octets = session.taken();
+    if octets == frames(&[1]) {
+        octets.extend(session.taken());
+    }
+    let withdrawn = requester.join().unwrap();
+    let expected = if withdrawn { frames(&[2]) } else { frames(&[1, 2]) };
+    assert_eq!(octets, expected);
+    assert_eq!(pipe.outbox.stats().dropped.withdrawn, u64::from(withdrawn));
+}
+
+fn a_place_is_used_again_by_one() {
+    let queues = Queues::with_marks(0, 0);
+    let old = Pipe::wire(&queues.config, false);
+    let dropper = thread::spawn(move || drop(old));
+    let newcomers = [1, 2].map(|body| {
+        let pipe = Pipe::wire(&queues.config, false);
+        pipe.outbox.push(&message(body), Claim::Aside);
+        pipe
+    });
+    dropper.join().unwrap();
+    for (pipe, body) in newcomers.iter().zip([1, 2]) {
+        assert_eq!(Session::of(pipe).taken(), frames(&[body]));
+    }
+}
