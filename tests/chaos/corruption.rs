@@ -88,7 +88,7 @@ async fn f1_f2_an_octet_is_changed(over: Transport) {
     };
 
     let account = account.into_inner().unwrap();
-    tell(name, &relay, &(sent, account));
+    tell(name, &relay, &(sent, &account));
     let arrived = account.received + account.changed;
     assert_eq!(pull.stats().messages_received, arrived);
     // Each connection but the last has ended, once.

@@ -1,5 +1,8 @@
 //! Messages that say their number, and the account of those that arrive.
 
+use std::collections::HashSet;
+use std::fmt;
+
 use bytes::Bytes;
 use jackstay::Message;
 
@@ -31,31 +34,33 @@ pub fn number(arrived: &Message) -> Option<u64> {
 }
 
 /// What arrived from one sender.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Default)]
 pub struct Account {
     /// How many arrived as they were made.
     pub received: u64,
-    /// The number of the last one.
+    /// The highest number.
     pub last: Option<u64>,
-    /// Runs of numbers without a gap.
+    /// How many came behind a higher number. A reader that is behind has what is left of one connection and what came through
+    /// the next before it, and takes from each in turn.
+    pub back: u64,
+    /// Runs of numbers without a gap; no connection has more than one where it alone carries messages.
     pub runs: u64,
-    /// How many did not.
+    /// How many did not arrive as they were made.
     pub changed: u64,
+    seen: HashSet<u64>,
+    /// The number that each run goes on with.
+    next: HashSet<u64>,
 }
 
 impl Account {
-    /// F7, F8: takes the next message, which is whole, not doubled, and in order.
+    /// F7, F8: takes the next message, which is whole and not doubled.
     pub fn enter(&mut self, message: &Message) {
         let number = number(message).unwrap_or_else(|| panic!("{message:?} was never sent"));
-        assert!(
-            self.last < Some(number),
-            "{number} came after {:?}: doubled, or out of order",
-            self.last
-        );
-        if self.last.map_or(0, |last| last + 1) < number || self.last.is_none() {
-            self.runs += 1;
-        }
-        self.last = Some(number);
+        assert!(self.seen.insert(number), "{number} came twice");
+        self.runs += u64::from(!self.next.remove(&number));
+        self.next.insert(number + 1);
+        self.back += u64::from(self.last > Some(number));
+        self.last = self.last.max(Some(number));
         self.received += 1;
     }
 
@@ -65,5 +70,17 @@ impl Account {
             Some(_) => self.enter(message),
             None => self.changed += 1,
         }
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("received", &self.received)
+            .field("last", &self.last)
+            .field("back", &self.back)
+            .field("runs", &self.runs)
+            .field("changed", &self.changed)
+            .finish_non_exhaustive()
     }
 }

@@ -10,12 +10,15 @@ use crate::patterns::{in_each_weather, receive_while, send_through};
 #[cfg(feature = "curve")]
 use crate::secured::Secured;
 use crate::storm::{Reach, Weather, connections, tell};
+use crate::support::eventually;
 use crate::theirs::Theirs;
 
 const FAULTS: u64 = 8;
+/// What libzmq finds wrong while it connects ends its attempts for good, so that for its own sake that is spared it.
 const REACH: Reach = Reach {
     up: 6_000,
     down: 90,
+    corrupts_down: false,
 };
 
 /// As quick to notice and to try again as ours.
@@ -61,12 +64,12 @@ async fn a4_our_push_connects(weather: Weather) {
     };
     let (sent, ()) = tokio::join!(send, receive);
 
-    let account = *account.lock().unwrap();
-    tell(name, &relay, &(sent, account));
+    let account = std::mem::take(&mut *account.lock().unwrap());
+    tell(name, &relay, &(sent, &account));
     let stats = push.stats();
     assert_eq!((stats.messages_sent, stats.queued_out), (sent, 0));
     assert_eq!(stats.dropped.total(), 0);
-    assert!(account.runs <= established.load(Ordering::Relaxed));
+    eventually(|| account.runs <= established.load(Ordering::Relaxed)).await;
 }
 
 async fn their_push_connects(weather: Weather) {
@@ -99,7 +102,7 @@ async fn their_push_connects(weather: Weather) {
     let sent = receive_while(&account, recv, sending).await;
 
     let account = account.into_inner().unwrap();
-    tell(name, &relay, &(sent, account));
+    tell(name, &relay, &(sent, &account));
     let stats = pull.stats();
     assert_eq!(
         (stats.messages_received, stats.queued_in),

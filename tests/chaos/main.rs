@@ -21,4 +21,5 @@ mod ledger;
 mod libzmq;
 mod partition;
 mod patterns;
+mod recorded;
 mod storm;

@@ -25,10 +25,11 @@ const FAULTS: u64 = 12;
 const ONE_WAY: Reach = Reach {
     up: 6_000,
     down: 90,
+    corrupts_down: true,
 };
 const BOTH_WAYS: Reach = Reach {
-    up: 6_000,
-    down: 6_000,
+    down: ONE_WAY.up,
+    ..ONE_WAY
 };
 
 /// Sends on through the storm, then until what is sent arrives, and stops when all has. Returns how many were sent.
@@ -51,15 +52,22 @@ pub async fn send_through(
             calm.get_or_insert(sent);
         }
     }
-    // On a machine that is very busy a heartbeat may yet come too late.
-    while timeout(PATIENCE, eventually(|| last() == Some(sent - 1)))
-        .await
-        .is_err()
-    {
-        within(send(sent)).await;
-        sent += 1;
-    }
+    until_last_arrives(account, &mut sent, send).await;
     sent
+}
+
+/// Waits until what was sent last has arrived. A connection that was about to break may yet take it along, or one whose
+/// heartbeat came too late on a busy machine: then another is sent.
+pub async fn until_last_arrives(
+    account: &Mutex<Account>,
+    sent: &mut u64,
+    mut send: impl AsyncFnMut(u64),
+) {
+    let all = |sent| account.lock().unwrap().last == Some(sent - 1);
+    while timeout(PATIENCE, eventually(|| all(*sent))).await.is_err() {
+        within(send(*sent)).await;
+        *sent += 1;
+    }
 }
 
 /// What `recv` brings goes to the account for as long as `until` lasts.
@@ -109,12 +117,12 @@ async fn a4_push_connects(weather: Weather) {
     let sent = receive_while(&account, recv, sending).await;
 
     let account = account.into_inner().unwrap();
-    tell(name, &relay, &(sent, account));
+    tell(name, &relay, &(sent, &account));
     balance(sent, push.stats(), account.received, pull.stats());
     // A4: the queue of the connecting side outlives its connections.
     assert_eq!(push.stats().dropped.total(), 0);
     // Whatever is missing was on its way when a connection broke.
-    assert!(account.runs <= established.load(Ordering::Relaxed));
+    eventually(|| account.runs <= established.load(Ordering::Relaxed)).await;
 }
 
 async fn a5_pull_connects(weather: Weather) {
@@ -123,11 +131,10 @@ async fn a5_pull_connects(weather: Weather) {
     let at = push.bind(weather.over.fixed()).await.unwrap();
     let reach = Reach {
         up: ONE_WAY.down,
-        down: ONE_WAY.up,
+        ..BOTH_WAYS
     };
     let relay = weather.storm(name, &at, FAULTS, reach).await;
     let pull = weather.client(PullSocket::builder().recv_hwm(50)).build();
-    let established = connections(&pull);
     pull.connect(&relay.at).unwrap();
 
     let account = Mutex::default();
@@ -141,10 +148,11 @@ async fn a5_pull_connects(weather: Weather) {
     tell(
         name,
         &relay,
-        &(sent, push.stats().dropped.peer_gone, account),
+        &(sent, push.stats().dropped.peer_gone, &account),
     );
     balance(sent, push.stats(), account.received, pull.stats());
-    assert!(account.runs <= established.load(Ordering::Relaxed));
+    // Its queue outlives its connections, too; but PUSH deals also to a connection of which nobody knows yet that it is dead.
+    assert_eq!(account.back, 0);
 }
 
 async fn s9_sub_connects(weather: Weather) {
@@ -153,7 +161,7 @@ async fn s9_sub_connects(weather: Weather) {
     let at = publisher.bind(weather.over.fixed()).await.unwrap();
     let reach = Reach {
         up: 120,
-        down: 6_000,
+        ..BOTH_WAYS
     };
     let relay = weather.storm(name, &at, FAULTS, reach).await;
     let sub = weather.client(SubSocket::builder()).build();
@@ -185,7 +193,8 @@ async fn s9_sub_connects(weather: Weather) {
     let sent = receive_while(&account, recv, sending).await;
 
     let account = account.into_inner().unwrap();
-    tell(name, &relay, &(sent, account));
+    tell(name, &relay, &(sent, &account));
+    assert_eq!(account.back, 0);
     let (published, subscribed) = (publisher.stats(), sub.stats());
     assert_eq!(subscribed.messages_received, account.received);
     assert_eq!(subscribed.dropped.total(), 0);
@@ -256,7 +265,7 @@ async fn dealer_and_router(weather: Weather) {
     let sent = receive_while(&asked, echo, both).await;
 
     let (asked, answered) = (asked.into_inner().unwrap(), answered.into_inner().unwrap());
-    tell(name, &relay, &(sent, asked, answered));
+    tell(name, &relay, &(sent, &asked, &answered));
     let mut there = router.stats();
     there.dropped = Drops::default();
     balance(sent, dealer.stats(), asked.received, there);
@@ -266,7 +275,7 @@ async fn dealer_and_router(weather: Weather) {
     assert_eq!(back.dropped.total(), never_taken + back.dropped.peer_gone);
     assert!(answered.received + back.dropped.peer_gone <= back.messages_sent);
     assert_eq!(dealer.stats().messages_received, answered.received);
-    assert!(asked.runs <= established.load(Ordering::Relaxed));
+    eventually(|| asked.runs <= established.load(Ordering::Relaxed)).await;
 }
 
 async fn r5_req_and_rep(weather: Weather) {
@@ -307,7 +316,7 @@ async fn r5_req_and_rep(weather: Weather) {
     tell(name, &relay, &(asked, carried_out));
     // Each got its own reply, and was carried out again at most once for each connection that was lost meanwhile.
     let again = carried_out - asked;
-    assert!(again <= established.load(Ordering::Relaxed));
+    eventually(|| again <= established.load(Ordering::Relaxed)).await;
 }
 
 /// A test for each weather.

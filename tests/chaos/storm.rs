@@ -27,6 +27,8 @@ pub struct Weather {
 pub struct Reach {
     pub up: usize,
     pub down: usize,
+    /// Whether octets are changed that way down, too.
+    pub corrupts_down: bool,
 }
 
 /// The octets of a handshake each way, at least: to strike within them needs no message.
@@ -59,21 +61,20 @@ impl Weather {
     }
 
     fn fault(self, chance: &mut Chance, reach: Reach) -> Fault {
+        let (way, most) = match chance.within(0..2) {
+            0 => (Way::Up, reach.up),
+            _ => (Way::Down, reach.down),
+        };
+        // Under NULL nobody could notice.
+        let corrupts = self.curve && (way == Way::Up || reach.corrupts_down);
         let kind = match chance.within(0..100) {
             0..15 => FaultKind::Delay(Duration::from_millis(chance.next() % 20)),
             15..30 => FaultKind::Drip(chance.within(1..200)),
-            // Under NULL nobody could notice.
-            30..45 if self.curve => FaultKind::Corrupt(1 << chance.within(0..8)),
+            30..45 if corrupts => FaultKind::Corrupt(1 << chance.within(0..8)),
             30..47 => FaultKind::Silence,
             47..50 => FaultKind::Stall,
             50..70 => FaultKind::Reset,
             _ => FaultKind::Cut,
-        };
-        let up = chance.within(0..2) == 0;
-        let (way, most) = if up {
-            (Way::Up, reach.up)
-        } else {
-            (Way::Down, reach.down)
         };
         let within_handshake = chance.within(0..2) == 0;
         let most = if within_handshake {
@@ -81,11 +82,8 @@ impl Weather {
         } else {
             most
         };
-        Fault {
-            way,
-            after: chance.within(0..most),
-            kind,
-        }
+        let after = chance.within(0..most);
+        Fault { way, after, kind }
     }
 }
 

@@ -91,8 +91,8 @@ impl Relay {
         Self::with(to, Transport::Tcp, shared).await
     }
 
-    /// Over the transport of `to`. Each connection takes the first of `faults`, and the next when it has outlived that;
-    /// when none is left, everything passes.
+    /// Over the transport of `to`. Each connection takes the first of `faults`, and the next when it has outlived that, or gives it
+    /// back if it ends before; when none is left, everything passes.
     pub async fn with_faults(
         to: &Endpoint,
         over: Transport,
@@ -169,13 +169,6 @@ impl Drop for Relay {
     }
 }
 
-impl FaultKind {
-    /// Whether the connection goes on.
-    pub fn is_outlived(self) -> bool {
-        matches!(self, Self::Delay(_) | Self::Drip(_) | Self::Corrupt(_))
-    }
-}
-
 impl Shared {
     fn log(&self, way: Way) -> &Mutex<Vec<u8>> {
         match way {
@@ -192,6 +185,7 @@ struct Connection {
 }
 
 /// What is to happen to a connection, and how much has passed since what happened last.
+#[derive(Default)]
 struct Fate {
     fault: Option<Fault>,
     passed: usize,
@@ -206,10 +200,9 @@ enum End {
 
 impl Connection {
     async fn carry(near: Wire, far: Wire, shared: Arc<Shared>) {
-        let fault = lock(&shared.faults).pop_front();
         let connection = Self {
             shared,
-            fate: Mutex::new(Fate { fault, passed: 0 }),
+            fate: Mutex::default(),
         };
         let end = {
             let up = pin!(connection.copy(Way::Up, &near, &far));
@@ -291,6 +284,12 @@ impl Connection {
     /// How many of `len` octets, of which there are some, pass, and what happens then, if there is an octet left for it to happen to.
     fn next(&self, way: Way, len: usize) -> (usize, Option<FaultKind>) {
         let mut fate = lock(&self.fate);
+        if fate.fault.is_none() {
+            *fate = Fate {
+                fault: lock(&self.shared.faults).pop_front(),
+                passed: 0,
+            };
+        }
         let Some(fault) = fate.fault.filter(|fault| fault.way == way) else {
             return (len, None);
         };
@@ -299,12 +298,7 @@ impl Connection {
         if passing == len {
             return (len, None);
         }
-        let outlived = fault.kind.is_outlived();
-        let following = outlived.then(|| lock(&self.shared.faults).pop_front());
-        *fate = Fate {
-            fault: following.flatten(),
-            passed: 0,
-        };
+        fate.fault = None;
         lock(&self.shared.struck).push(fault.kind);
         (passing, Some(fault.kind))
     }
