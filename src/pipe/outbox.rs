@@ -16,7 +16,7 @@ use self::crossing::Crossing;
 pub(crate) use self::crossing::FarSocket;
 use self::wire::{Gate, Wire};
 use super::outgoing::{self, Place, Queues};
-use super::{Pipe, PipeConfig, ReadyList, Writing, lock};
+use super::{Pipe, PipeConfig, ReadyList, Writing, lock, waking};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::stats::{Drops, Stats};
@@ -413,7 +413,7 @@ impl Outbox {
         if let Some(writable) = room {
             writable.announce(pipe);
         }
-        ahead.into_iter().for_each(Waker::wake);
+        wake_each(ahead);
         Poll::Ready(Take::Write)
     }
 
@@ -463,7 +463,7 @@ impl Outbox {
         let session = self.signals.unpark(&mut state.session);
         let ahead = state.caught_up();
         drop(state);
-        session.into_iter().chain(ahead).for_each(Waker::wake);
+        wake_each(session.into_iter().chain(ahead));
     }
 
     pub fn is_ended(&self) -> bool {
@@ -496,7 +496,7 @@ impl Outbox {
         wire.queue = rest;
         let ahead = state.caught_up();
         drop(guard);
-        ahead.into_iter().for_each(Waker::wake);
+        wake_each(ahead);
     }
 
     /// Waits until the session has taken what waits, as long as it writes fast.
@@ -788,6 +788,10 @@ impl Queue {
     fn usable(&self, room: usize, own: usize) -> usize {
         room.saturating_sub(self.reserved).max(own.min(room))
     }
+}
+
+fn wake_each(wakers: impl IntoIterator<Item = Waker>) {
+    wakers.into_iter().for_each(|waker| waking(|| waker.wake()));
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::monitor::{DisconnectCause, Event, EventKind, Forbidden, PeerFacts, Pe
 use crate::options::{DuplicateIdentity, Options, Subscriptions, Verbosity};
 use crate::pattern::{Outbound, Row, SocketType, parse_subscription, subscription_message};
 use crate::pipe::{
-    Claim, Life, Load, Outgoing, PeerId, Pipe, PipeConfig, ReadyList, Told, Wake, lock,
+    Claim, Life, Load, Outgoing, PeerId, Pipe, PipeConfig, ReadyList, Told, Wake, lock, waking,
 };
 use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicIndex, TopicSet};
 use crate::security::Principal;
@@ -307,8 +307,10 @@ impl Core {
 
     pub fn subscribers_changed(&self, fan_out: &FanOut) {
         let subscribers = fan_out.subscribers();
-        self.subscribers
-            .send_if_modified(|there| std::mem::replace(there, subscribers) != subscribers);
+        waking(|| {
+            self.subscribers
+                .send_if_modified(|there| std::mem::replace(there, subscribers) != subscribers);
+        });
     }
 
     /// Hands the user of an XPUB a subscription or its end.
@@ -466,10 +468,12 @@ impl Owner for Core {
                 .for_each(|topic| pipe.outbox.push_subscription(true, topic));
         }
         // Whoever waits for peers can reach this one from here on.
-        self.connected.send_if_modified(|connected| {
-            let came = pipe.set_connected(info);
-            *connected += usize::from(came);
-            came
+        waking(|| {
+            self.connected.send_if_modified(|connected| {
+                let came = pipe.set_connected(info);
+                *connected += usize::from(came);
+                came
+            });
         });
         if let Some(welcome) = &self.options.welcome {
             pipe.outbox.push(welcome, Claim::Aside);
@@ -495,10 +499,13 @@ impl Owner for Core {
             pipe.outbox.end(Life::Ended);
         }
         // Under the lock of the count: whoever ends an in-process peer may be another thread than the one that admits it.
-        let left = self.connected.send_if_modified(|connected| {
-            let left = pipe.set_disconnected();
-            *connected -= usize::from(left);
-            left
+        let mut left = false;
+        waking(|| {
+            self.connected.send_if_modified(|connected| {
+                left = pipe.set_disconnected();
+                *connected -= usize::from(left);
+                left
+            });
         });
         if !left {
             return;
