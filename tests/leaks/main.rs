@@ -7,6 +7,7 @@ mod support;
 
 mod alone;
 mod connections;
+mod crowd;
 mod panics;
 mod sockets;
 

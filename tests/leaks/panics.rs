@@ -6,16 +6,18 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jackstay::pattern::Pattern;
+use jackstay::pattern::{CanSend, Pattern, Push};
 use jackstay::security::{Authenticator, Candidate, Decision, Permissions, Principal, Security};
 use jackstay::{
     Builder, DealerSocket, Identity, Message, PubSocket, PullSocket, PushSocket, Reconnect,
-    RouterSocket, SubSocket,
+    RouterSocket, Socket, SubSocket,
 };
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tokio::task::yield_now;
 
 use crate::alone::{Held, alone};
 
@@ -67,17 +69,25 @@ fn breaks_nothing<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
 /// Comes back soon.
 fn soon<P: Pattern>() -> Builder<P> {
     let millisecond = Duration::from_millis(1);
-    jackstay::Socket::builder().reconnect(Reconnect::default().first(millisecond))
+    Socket::builder().reconnect(Reconnect::default().first(millisecond))
 }
 
 /// Whoever comes next is served.
 async fn goes_on(pull: &PullSocket) {
     let at = pull.bind(ANYWHERE).await.unwrap();
-    let push = soon::<jackstay::pattern::Push>().build();
+    let push = soon::<Push>().build();
     join_at(pull, &push, &at).await;
     push.send("next").await.unwrap();
     assert_eq!(within(pull.recv()).await.unwrap(), "next");
     within(push.close()).await.unwrap();
+}
+
+/// Sends the same again and again.
+async fn again<P: CanSend>(socket: &Socket<P>) {
+    loop {
+        socket.send("again").await.unwrap();
+        yield_now().await;
+    }
 }
 
 /// Panics where it is asked.
@@ -156,12 +166,15 @@ fn an_authenticator_that_panics_costs_that_connection() {
                 .unwrap()
                 .build();
             dealer.connect(&at).unwrap();
-            dealer.send("again").await.unwrap();
-            let (_, message) = within(router.recv_from()).await.unwrap();
+            // What the first connection has taken is lost with it.
+            let message = tokio::select! {
+                message = within(router.recv_from()) => message.unwrap().1,
+                () = again(&dealer) => unreachable!(),
+            };
             assert_eq!(message, "again");
             assert!(fuse.is_blown());
-            within(router.close()).await.unwrap();
             within(dealer.close()).await.unwrap();
+            within(router.close()).await.unwrap();
         });
     }
 }
@@ -177,19 +190,14 @@ fn an_authenticator_that_panics_where_a_socket_connects_costs_that_connection() 
             pull.connect(&at).unwrap();
             within(pull.wait_for_peers(1)).await.unwrap();
             assert!(fuse.is_blown());
-            // What is sent before the first connection is known to be gone is lost with it.
-            let sends = async {
-                loop {
-                    push.send("again").await.unwrap();
-                    tokio::task::yield_now().await;
-                }
+            // What the first connection has taken is lost with it.
+            let message = tokio::select! {
+                message = within(pull.recv()) => message.unwrap(),
+                () = again(&push) => unreachable!(),
             };
-            tokio::select! {
-                message = within(pull.recv()) => assert_eq!(message.unwrap(), "again"),
-                () = sends => {}
-            }
-            within(pull.close()).await.unwrap();
+            assert_eq!(message, "again");
             within(push.close()).await.unwrap();
+            within(pull.close()).await.unwrap();
         });
     }
 }
@@ -332,7 +340,7 @@ fn a_reader_whose_waker_panics_costs_nothing() {
         let fuse = Fuse::new(1);
         let sends = async {
             // Only when the reader waits.
-            tokio::task::yield_now().await;
+            yield_now().await;
             push.send("first").await.unwrap();
         };
         let (message, ()) = tokio::join!(alarmed(&fuse, within(pull.recv())), sends);
@@ -366,7 +374,7 @@ fn a_waker_that_panics_when_a_peer_comes_costs_nothing() {
         let pull: PullSocket = soon().build();
         let fuse = Fuse::new(1);
         let comes = async {
-            tokio::task::yield_now().await;
+            yield_now().await;
             pull.connect(&at).unwrap();
         };
         let (waited, ()) = tokio::join!(alarmed(&fuse, within(push.wait_for_peers(1))), comes);
@@ -393,7 +401,7 @@ fn a_monitor_whose_waker_panics_costs_nothing() {
             let watches = alarmed(&fuse, async { while monitor.recv().await.is_some() {} });
             let works = async {
                 // Each event finds the monitor waiting.
-                tokio::task::yield_now().await;
+                yield_now().await;
                 let at = pull.bind(ANYWHERE).await.unwrap();
                 let push: PushSocket = soon().build();
                 while !fuse.is_blown() {
@@ -411,25 +419,36 @@ fn a_monitor_whose_waker_panics_costs_nothing() {
     }
 }
 
-/// The octets of a message that panic when they are freed.
-struct Sore(Vec<u8>, Arc<Fuse>);
+/// The octets of a message that panic when they are freed elsewhere than in the thread that made them, once.
+struct Sore {
+    octets: Vec<u8>,
+    home: ThreadId,
+    fuse: Arc<Fuse>,
+}
+
+impl Sore {
+    fn message(fuse: &Arc<Fuse>) -> Message {
+        let sore = Self {
+            octets: vec![7; 100_000],
+            home: std::thread::current().id(),
+            fuse: fuse.clone(),
+        };
+        Bytes::from_owner(sore).into()
+    }
+}
 
 impl AsRef<[u8]> for Sore {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.octets
     }
 }
 
 impl Drop for Sore {
     fn drop(&mut self) {
-        self.1.touch();
+        if std::thread::current().id() != self.home {
+            self.fuse.touch();
+        }
     }
-}
-
-fn sore() -> (Message, Arc<Fuse>) {
-    let fuse = Fuse::new(1);
-    let octets = Bytes::from_owner(Sore(vec![7; 100_000], fuse.clone()));
-    (octets.into(), fuse)
 }
 
 #[test]
@@ -438,15 +457,18 @@ fn a_message_whose_octets_panic_when_they_are_freed_costs_its_connection() {
         let pull = PullSocket::new();
         let push: PushSocket = soon().build();
         join(&pull, &push, Transport::Tcp).await;
-        let (message, fuse) = sore();
-        // Nobody holds it when it is written but its connection.
-        push.send(vec![7; 3_000_000]).await.unwrap();
-        push.send(message).await.unwrap();
-        assert_eq!(within(pull.recv()).await.unwrap().size(), 3_000_000);
-        assert_eq!(within(pull.recv()).await.unwrap().size(), 100_000);
-        eventually(|| fuse.is_blown()).await;
+        let fuse = Fuse::new(1);
+        while !fuse.is_blown() {
+            // Behind this one it waits, so that mostly its connection is the last to hold it.
+            push.send(vec![7; 3_000_000]).await.unwrap();
+            push.send(Sore::message(&fuse)).await.unwrap();
+            tokio::select! {
+                message = within(pull.recv()) => drop(message.unwrap()),
+                () = eventually(|| fuse.is_blown()) => {}
+            }
+        }
         push.send("next").await.unwrap();
-        assert_eq!(within(pull.recv()).await.unwrap(), "next");
+        while within(pull.recv()).await.unwrap() != "next" {}
     });
 }
 
@@ -455,8 +477,8 @@ fn a_message_whose_octets_panic_when_it_is_dropped_unsent_lets_its_socket_close(
     breaks_nothing(|| async {
         let push = PushSocket::builder().linger(Duration::ZERO).build();
         push.connect(Transport::Tcp.fixed()).unwrap();
-        let (message, fuse) = sore();
-        push.send(message).await.unwrap();
+        let fuse = Fuse::new(1);
+        push.send(Sore::message(&fuse)).await.unwrap();
         let _ = within(push.close()).await;
         assert!(fuse.is_blown());
     });
