@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 use crate::endpoint::Endpoint;
 use crate::identity::Identity;
 use crate::pattern::SocketType;
-use crate::pipe::{PeerId, lock};
+use crate::pipe::{PeerId, lock, waking};
 use crate::security::Principal;
 use crate::sync::Mutex;
 use crate::transport::PeerAddress;
@@ -316,6 +316,11 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     pub fn report(&self, event: Event) {
+        // Subscribers of `tracing` are the code of others, and so are the wakers of monitors.
+        waking(|| self.tell(event));
+    }
+
+    fn tell(&self, event: Event) {
         if is_fault(&event.kind) {
             self.warn(&event);
         } else {

@@ -22,7 +22,7 @@ pub(crate) use self::batch::Writing;
 pub(crate) use self::inbox::{Arrival, Inbox, Load};
 pub(crate) use self::outbox::{Claim, FarSocket, Life, Outbox, Push, Take};
 pub(crate) use self::outgoing::{Outgoing, Queues};
-pub(crate) use self::ready::{ReadyList, Wake};
+pub(crate) use self::ready::{ReadyList, Wake, waking};
 
 use crate::monitor::PeerInfo;
 use crate::options::Marks;

@@ -19,7 +19,7 @@ pub(crate) use self::queue::{Claim, Life, Push};
 use self::queue::{Link, Signals};
 use self::wire::{Gate, Wire};
 use super::outgoing::{Place, PlaceGuard, Queues};
-use super::{Pipe, PipeConfig, ReadyList, Writing, lock};
+use super::{Pipe, PipeConfig, ReadyList, Writing, lock, waking};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::stats::{Drops, Stats};
@@ -324,7 +324,7 @@ impl Outbox {
         if let Some(writable) = room {
             writable.announce(pipe);
         }
-        ahead.into_iter().for_each(Waker::wake);
+        wake_each(ahead);
         Poll::Ready(Take::Write)
     }
 
@@ -374,7 +374,7 @@ impl Outbox {
         let session = self.signals.unpark(&mut state.session);
         let ahead = state.caught_up();
         drop(state);
-        session.into_iter().chain(ahead).for_each(Waker::wake);
+        wake_each(session.into_iter().chain(ahead));
     }
 
     pub fn is_ended(&self) -> bool {
@@ -407,7 +407,7 @@ impl Outbox {
         wire.queue = rest;
         let ahead = state.caught_up();
         drop(guard);
-        ahead.into_iter().for_each(Waker::wake);
+        wake_each(ahead);
     }
 
     /// Waits until the session has taken what waits, as long as it writes fast.
@@ -552,6 +552,10 @@ impl DerefMut for Guard<'_> {
             Self::Own(queue) => queue,
         }
     }
+}
+
+fn wake_each(wakers: impl IntoIterator<Item = Waker>) {
+    wakers.into_iter().for_each(|waker| waking(|| waker.wake()));
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! [`ReadyList`]: the pipes of a socket that have something new, and the tasks that wait for one.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -54,10 +55,10 @@ impl ReadyList {
                 self.any.store(true, Ordering::Release);
             }
         }
-        match self.wake {
+        waking(|| match self.wake {
             Wake::One => self.wakeup.notify_one(),
             Wake::All | Wake::AllUnlisted => self.wakeup.notify_waiters(),
-        }
+        });
     }
 
     /// The socket is closed: pipes are no longer kept here, and all tasks look once more.
@@ -87,12 +88,12 @@ impl ReadyList {
 
     /// Wakes one more task: the caller took what it needed and left more.
     pub fn pass_on(&self) {
-        self.wakeup.notify_one();
+        waking(|| self.wakeup.notify_one());
     }
 
     /// Wakes all tasks: something changed that each has to look at, such as the end of the socket.
     pub fn wake_all(&self) {
-        self.wakeup.notify_waiters();
+        waking(|| self.wakeup.notify_waiters());
     }
 
     /// Makes `attempt` again at each wake-up until it gives a value.
@@ -112,6 +113,12 @@ impl ReadyList {
             wakeup.await;
         }
     }
+}
+
+/// Does what wakes tasks of the application. Their wakers are the code of others: if one panics, its hook has told so, and
+/// whoever wakes it goes on, with all that it has still to do.
+pub(crate) fn waking(wakes: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(wakes));
 }
 
 /// Counts a task as waiting until it is dropped.

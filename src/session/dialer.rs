@@ -1,7 +1,11 @@
 //! The connecting side of an endpoint: connect, serve, back off, again.
 
+use std::future::poll_fn;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
@@ -106,17 +110,17 @@ impl Dialer {
         let session = tokio::select! {
             biased;
             () = given_up(pipe) => return Next::ended(pipe),
-            session = Box::pin(self.establish(pipe)) => session,
+            session = unless_it_panics(Box::pin(self.establish(pipe))) => session,
         };
-        let give_up = match session {
+        let give_up = match session.unwrap_or(Err(Failed::Panicked)) {
             Ok(session) => {
                 let begun = Instant::now();
-                let served = Box::pin(session.run()).await;
+                let served = unless_it_panics(Box::pin(session.run())).await;
                 // A peer that takes each connection and drops it at once is not to be besieged.
                 if begun.elapsed() >= options.reconnect.max.min(STABLE) {
                     backoff.reset();
                 }
-                match served {
+                match served.unwrap_or(Served::Lost) {
                     Served::Local => return Next::ended(pipe),
                     Served::Lost => stop == StopReconnect::AfterLoss,
                 }
@@ -135,6 +139,7 @@ impl Dialer {
             Err(Failed::Handshake(NotServed::Handshake(error))) => {
                 error.is_fatal() || stop == StopReconnect::HandshakeFailed
             }
+            Err(Failed::Panicked) => false,
             Err(Failed::Handshake(NotServed::Refused)) => stop == StopReconnect::HandshakeFailed,
         };
         if give_up { Next::GiveUp } else { Next::Retry }
@@ -188,6 +193,18 @@ pub(super) const STABLE: Duration = Duration::from_secs(1);
 enum Failed {
     Connect(io::Error),
     Handshake(NotServed),
+    /// Code of others panicked.
+    Panicked,
+}
+
+/// The outcome of `part`; none if it panics. What panics there is the code of others: an authenticator, or what frees the
+/// octets of a message. That costs a connection, as it does where connections are accepted, and not the endpoint.
+async fn unless_it_panics<T>(mut part: Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| part.as_mut().poll(cx)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
 }
 
 /// Waits until there is no point in connecting any more: the pipe is ended, or draining with nothing left or no time.
@@ -198,9 +215,9 @@ async fn given_up(pipe: &Pipe) {
     if pipe.outbox.waiting() == 0 {
         return;
     }
-    let ended = std::future::poll_fn(|cx| match pipe.outbox.life(cx) {
-        Life::Ended => std::task::Poll::Ready(()),
-        Life::Open | Life::Draining(_) => std::task::Poll::Pending,
+    let ended = poll_fn(|cx| match pipe.outbox.life(cx) {
+        Life::Ended => Poll::Ready(()),
+        Life::Open | Life::Draining(_) => Poll::Pending,
     });
     match deadline {
         Some(deadline) => tokio::select! {

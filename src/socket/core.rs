@@ -9,7 +9,7 @@ use crate::identity::Identity;
 use crate::monitor::{DisconnectCause, Reporter};
 use crate::options::{Options, Subscriptions, Verbosity};
 use crate::pattern::{Outbound, Row, SocketType, subscription_message};
-use crate::pipe::{Life, Outgoing, PeerId, Pipe, PipeConfig, ReadyList, Wake, lock};
+use crate::pipe::{Life, Outgoing, PeerId, Pipe, PipeConfig, ReadyList, Wake, lock, waking};
 use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicIndex, TopicSet};
 use crate::session::{Accepting, Dialing, Gate, Owner, Tasks};
 use crate::stats::{Drops, Stats};
@@ -238,8 +238,10 @@ impl Core {
 
     pub fn subscribers_changed(&self, fan_out: &FanOut) {
         let subscribers = fan_out.subscribers();
-        self.subscribers
-            .send_if_modified(|there| std::mem::replace(there, subscribers) != subscribers);
+        waking(|| {
+            self.subscribers
+                .send_if_modified(|there| std::mem::replace(there, subscribers) != subscribers);
+        });
     }
 
     /// Hands the user of an XPUB a subscription or its end.

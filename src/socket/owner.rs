@@ -8,7 +8,7 @@ use crate::message::Message;
 use crate::monitor::{DisconnectCause, Event, EventKind, Forbidden, PeerFacts, PeerInfo};
 use crate::options::{DuplicateIdentity, Options, Subscriptions};
 use crate::pattern::{Outbound, SocketType, parse_subscription};
-use crate::pipe::{Claim, Life, Load, Pipe, PipeConfig, Told, lock};
+use crate::pipe::{Claim, Life, Load, Pipe, PipeConfig, Told, lock, waking};
 use crate::security::Principal;
 use crate::session::{Dialing, Gate, Intercepted, Newcomer, Owner, Tasks};
 use crate::stats::Stats;
@@ -98,10 +98,12 @@ impl Owner for Core {
                 .for_each(|topic| pipe.outbox.push_subscription(true, topic));
         }
         // Whoever waits for peers can reach this one from here on.
-        self.connected.send_if_modified(|connected| {
-            let came = pipe.set_connected(info);
-            *connected += usize::from(came);
-            came
+        waking(|| {
+            self.connected.send_if_modified(|connected| {
+                let came = pipe.set_connected(info);
+                *connected += usize::from(came);
+                came
+            });
         });
         if let Some(welcome) = &self.options.welcome {
             pipe.outbox.push(welcome, Claim::Aside);
@@ -127,10 +129,13 @@ impl Owner for Core {
             pipe.outbox.end(Life::Ended);
         }
         // Under the lock of the count: whoever ends an in-process peer may be another thread than the one that admits it.
-        let left = self.connected.send_if_modified(|connected| {
-            let left = pipe.set_disconnected();
-            *connected -= usize::from(left);
-            left
+        let mut left = false;
+        waking(|| {
+            self.connected.send_if_modified(|connected| {
+                left = pipe.set_disconnected();
+                *connected -= usize::from(left);
+                left
+            });
         });
         if !left {
             return;

@@ -1,4 +1,4 @@
-//! What is left when something is over: no memory, no file, no task.
+//! What is left when something is over: no memory, no file, no task. And what breaks when code of others panics: a connection at most.
 //!
 //! Memory, files and tasks belong to the process, so these tests run one after the other.
 
@@ -7,6 +7,8 @@ mod support;
 
 mod alone;
 mod connections;
+mod crowd;
+mod panics;
 mod sockets;
 
 use std::alloc::System;
