@@ -389,8 +389,9 @@ async fn close(scene: &mut Scene, twice: bool) {
     closing.join_all().await;
 }
 
-/// Draws a state, and leaves it. `round` is all that it depends on, but for the speed of the machine.
-fn leave(round: u64, stays: &Runtime) {
+/// Draws a state, and leaves it; returns how much longer than the linger time that took. `round` is all that it depends on, but
+/// for the speed of the machine.
+fn leave(round: u64, stays: &Runtime) -> Duration {
     let mut chance = Chance::of(round);
     let linger = Duration::from_millis(chance.one_of(&[0, 10, 50, 200]));
     let ending = chance.one_of(&ENDINGS);
@@ -453,6 +454,7 @@ fn leave(round: u64, stays: &Runtime) {
     let through = begun.elapsed();
     assert!(through < linger + SLACK, "ending took {through:?}");
     stays.block_on(settle(scene, linger));
+    through.saturating_sub(linger)
 }
 
 /// What a sender counts is what its receiver got, and every call has ended.
@@ -501,13 +503,15 @@ fn a_program_is_through_within_the_linger_time_whatever_it_is_at() {
         .enable_all()
         .build()
         .unwrap();
-    for round in rounds() {
-        leave(round, &stays);
-    }
+    let late = rounds().map(|round| leave(round, &stays)).max();
+    println!(
+        "exits: {:?}, at most {late:?} later than the linger time",
+        rounds()
+    );
 }
 
 /// Threads at a blocking socket, in a state that is drawn, and what becomes of them when it is closed.
-async fn leave_blocking(round: u64, stays: &Runtime) {
+async fn leave_blocking(round: u64, stays: &Runtime) -> Duration {
     let mut chance = Chance::of(round);
     let linger = Duration::from_millis(chance.one_of(&[0, 10, 50, 200]));
     let over = chance.one_of(&[Transport::Tcp, Transport::Ipc, Transport::Inproc]);
@@ -568,6 +572,7 @@ async fn leave_blocking(round: u64, stays: &Runtime) {
     let reader = reader.unwrap_or_else(|| Reader::new(&pull));
     let book = reader.until(accepted - undelivered).await;
     assert!(somebody || book.count() == 0);
+    through.saturating_sub(linger)
 }
 
 #[test]
@@ -577,9 +582,12 @@ fn a_blocking_program_is_through_within_the_linger_time_whatever_its_threads_are
         .enable_all()
         .build()
         .unwrap();
-    for round in rounds() {
-        stays.block_on(leave_blocking(round, &stays));
-    }
+    let late = rounds().map(|round| stays.block_on(leave_blocking(round, &stays)));
+    let late = late.max();
+    println!(
+        "exits of blocking programs: {:?}, at most {late:?} later than the linger time",
+        rounds()
+    );
 }
 
 /// All, or the one that is asked for by `JACKSTAY_ROUND`.
