@@ -123,6 +123,8 @@ impl<'a> Pump<'a> {
             let written = match self.poll_write(cx) {
                 Poll::Ready(Ok(Take::Write)) => Poll::Ready(()),
                 Poll::Ready(Ok(Take::Drained)) => {
+                    // It may have ended while this read.
+                    let life = self.pipe.outbox.life(cx);
                     return Poll::Ready(End::Drained(good_bye_until(life)));
                 }
                 Poll::Ready(Ok(Take::Ended)) => return Poll::Ready(End::Ended),

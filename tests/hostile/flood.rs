@@ -1,5 +1,8 @@
 //! What hostile peers can make a socket hold.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use jackstay::{Endpoint, PullSocket, PushSocket, RepSocket, RouterSocket};
 
 use crate::support::raw::{Raw, frame};
@@ -49,6 +52,35 @@ async fn f2_an_announced_size_takes_no_memory() {
 
 async fn bound(socket: &PullSocket) -> Endpoint {
     socket.bind("tcp://127.0.0.1:0").await.unwrap()
+}
+
+/// The session is told of the end while it takes in what arrives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a11_a_flooding_peer_does_not_make_closing_longer_than_the_linger_time() {
+    whole(async {
+        let messages = frame(0, b"more").repeat(10_000);
+        for _ in 0..200 {
+            let pull = Arc::new(PullSocket::builder().linger(Duration::ZERO).build());
+            let at = bound(&pull).await;
+            let mut raw = Raw::shake_hands(&at, "PUSH").await;
+            let (messages, reads) = (messages.clone(), pull.clone());
+            let flood = tokio::spawn(async move {
+                loop {
+                    raw.write(&messages).await;
+                }
+            });
+            let reader = tokio::spawn(async move { while reads.recv().await.is_ok() {} });
+            eventually(|| pull.stats().messages_received > 0).await;
+            let begun = Instant::now();
+            pull.close().await.unwrap();
+            let took = begun.elapsed();
+            assert!(took < Duration::from_secs(1), "{took:?}");
+            within(reader).await.unwrap();
+            // Its connection may be reset under its hands.
+            flood.abort();
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

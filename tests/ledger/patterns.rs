@@ -1,6 +1,9 @@
 //! Each pattern, with peers that keep up and peers that do not, while nobody leaves.
 
+use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use jackstay::pattern::{CanPublish, CanSend, CanSubscribe, Pattern};
@@ -8,7 +11,7 @@ use jackstay::{
     DealerSocket, Identity, OnFull, PairSocket, PeerId, PubSocket, PullSocket, PushSocket,
     RepSocket, ReqSocket, RouterSocket, Socket, SubSocket, XPubSocket, XSubSocket,
 };
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 use crate::carrier::{
@@ -27,6 +30,7 @@ over_each_carrier! {
     xpub_and_xsub_deliver_or_count_each_copy,
     each_request_has_its_reply,
     requests_that_are_abandoned_are_accounted_for,
+    requests_that_cost_their_connection_are_accounted_for,
     router_delivers_or_counts_each_reply,
     pair_delivers_everything_both_ways,
     conflate_counts_what_is_replaced,
@@ -338,8 +342,37 @@ async fn each_request_has_its_reply(over: Carrier) {
     tell("REQ ⇄ REP", over, 6 * each, 6 * each, 0);
 }
 
-/// Each third request is given up at some point. With numbers, the connection stays and all is accounted for to the
-/// message.
+/// Polls `future` so many times.
+async fn patiently<T>(turns: u64, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    for _ in 0..turns {
+        if let Poll::Ready(value) = poll_once(&mut future.as_mut()).await {
+            return Some(value);
+        }
+        yield_now().await;
+    }
+    None
+}
+
+/// Asks `n` times, and gives each third request up at some point. Returns how many replies came.
+async fn ask_impatiently(req: &mut ReqSocket, n: u64) -> u64 {
+    let mut replies = 0;
+    for number in 0..n {
+        let note = Note::small(0, number);
+        let request = req.request(note.message());
+        let reply = match number % 3 {
+            0 => patiently(number % 16, request).await,
+            _ => Some(within(request).await),
+        };
+        if let Some(reply) = reply {
+            assert_eq!(Note::of(&reply.unwrap()), note);
+            replies += 1;
+        }
+    }
+    replies
+}
+
+/// With numbers, the connection stays, and all is accounted for to the message.
 async fn requests_that_are_abandoned_are_accounted_for(over: Carrier) {
     let n = times(over.fewer(400));
     let rep = over.bound(RepSocket::builder());
@@ -348,22 +381,7 @@ async fn requests_that_are_abandoned_are_accounted_for(over: Carrier) {
     let mut req = req(over, ReqSocket::builder().correlate(true));
     req.connect(&at).unwrap();
     within(req.wait_for_peers(1)).await.unwrap();
-    let mut replies = 0;
-    for number in 0..n {
-        let note = Note::small(0, number);
-        let request = std::pin::pin!(req.request(note.message()));
-        let reply = if number % 3 == 0 {
-            timeout(Duration::from_micros(number % 100), request)
-                .await
-                .ok()
-        } else {
-            Some(within(request).await)
-        };
-        if let Some(reply) = reply {
-            assert_eq!(Note::of(&reply.unwrap()), note);
-            replies += 1;
-        }
-    }
+    let replies = ask_impatiently(&mut req, n).await;
     eventually(|| req.stats().queued_out == 0 && read(&rep.stats()) == handed_over(&req.stats()))
         .await;
     let asked = req.stats();
@@ -390,6 +408,45 @@ async fn requests_that_are_abandoned_are_accounted_for(over: Carrier) {
     let lost = asked.dropped.withdrawn + asked.dropped.unexpected;
     let sent = asked.messages_sent + answered.messages_sent;
     tell("REQ that gives up ⇄ REP", over, sent, sent - lost, lost);
+}
+
+/// Without, the connection is made anew, and what is on its way through the old one is lost with it.
+async fn requests_that_cost_their_connection_are_accounted_for(over: Carrier) {
+    let n = times(over.fewer(120));
+    let rep = over.bound(RepSocket::builder());
+    let at = rep.bind(over.transport().any()).await.unwrap();
+    let answering = rep.clone();
+    // A REP takes old and new connections for two peers: there is no order between them.
+    let answers = tokio::spawn(async move {
+        let mut asked = HashSet::new();
+        while let Ok(request) = answering.accept().await {
+            let note = Note::of(&request);
+            assert!(asked.insert(note.number), "{note:?} came twice");
+            request.reply(note.message()).await.unwrap();
+        }
+        asked.len() as u64
+    });
+    let mut req = req(over, ReqSocket::builder());
+    req.connect(&at).unwrap();
+    let replies = ask_impatiently(&mut req, n).await;
+    rep.close().await.unwrap();
+    let accepted = answers.await.unwrap();
+    let (asked, answered) = (drained(&req).await, drained(&rep).await);
+    assert_eq!((read(&asked), read(&answered)), (replies, accepted));
+    let (out, back) = (handed_over(&asked), handed_over(&answered));
+    assert!(replies <= back && answered.messages_received <= out);
+    let missed = answered.dropped.unroutable + answered.dropped.full;
+    assert_eq!(answered.messages_sent + missed, accepted);
+    let exact = asked.messages_received == back && answered.messages_received == out;
+    assert!(over.is_wire() || exact, "{asked:?}, {answered:?}");
+    let (sent, delivered) = (asked.messages_sent + accepted, replies + accepted);
+    tell(
+        "REQ that leaves ⇄ REP",
+        over,
+        sent,
+        delivered,
+        sent - delivered,
+    );
 }
 
 fn named(name: u32) -> Identity {
