@@ -432,3 +432,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
