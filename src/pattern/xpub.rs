@@ -28,3 +28,27 @@ pub(crate) fn parse_subscription(message: &Message) -> Option<(bool, &[u8])> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscription_is_read_as_it_is_written_and_nothing_else_is_one() {
+        for topic in [&b""[..], b"t", &[1; 100]] {
+            for subscribe in [true, false] {
+                let message = subscription_message(subscribe, topic);
+                assert_eq!(parse_subscription(&message), Some((subscribe, topic)));
+            }
+        }
+        let others: [Message; 4] = [
+            "".into(),
+            "\u{2}t".into(),
+            "t".into(),
+            ("\u{1}", "t").into(),
+        ];
+        for other in others {
+            assert_eq!(parse_subscription(&other), None, "{other:?}");
+        }
+    }
+}

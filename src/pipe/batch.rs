@@ -40,7 +40,8 @@ impl Writing {
 
     /// Whether some of it is written.
     pub fn is_begun(&self) -> bool {
-        self.octets_done + self.body_done + self.bodies_done > 0
+        // A body comes behind its header.
+        self.octets_done > 0
     }
 
     /// Messages that are not written whole are all counted.
@@ -280,6 +281,7 @@ mod tests {
             let filled = writing.slices(&mut slices);
             let mut taken = 0;
             for slice in &slices[..filled] {
+                assert!(!slice.is_empty());
                 let n = slice.len().min(step - taken).min(most - out.len());
                 out.extend_from_slice(&slice[..n]);
                 taken += n;
@@ -344,6 +346,19 @@ mod tests {
                 "cut at {cut}"
             );
         }
+    }
+
+    #[test]
+    fn what_comes_later_is_put_behind_with_its_large_bodies_in_their_places() {
+        let all = messages();
+        let (first, later) = all.split_at(2);
+        let mut both = writing(first);
+        both.append(writing(later));
+        assert_eq!(both.messages(), first.len() + later.len());
+        assert_eq!(both.size(), writing(&messages()).size());
+        let octets = write(&mut both, usize::MAX, usize::MAX);
+        let whole = write(&mut writing(&messages()), usize::MAX, usize::MAX);
+        assert!(octets == whole);
     }
 
     #[test]

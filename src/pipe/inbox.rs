@@ -438,3 +438,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
