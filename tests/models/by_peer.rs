@@ -12,7 +12,8 @@ enum Operation {
     Comes(usize),
     Goes(usize),
     SendTo(usize),
-    Send(usize),
+    /// So many messages in a row.
+    Send(usize, usize),
     Drain(usize),
     DrainRouter,
 }
@@ -23,7 +24,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => peer().prop_map(Operation::Comes),
         1 => peer().prop_map(Operation::Goes),
         6 => peer().prop_map(Operation::SendTo),
-        9 => peer().prop_map(Operation::Send),
+        5 => (peer(), 1..13_usize).prop_map(|(n, many)| Operation::Send(n, many)),
         2 => peer().prop_map(Operation::Drain),
         1 => Just(Operation::DrainRouter),
     ]
@@ -108,13 +109,16 @@ async fn run(operations: Vec<Operation>) {
                     model.to_dealer[n].push_back(message);
                 }
             }
-            Operation::Send(n) => {
+            Operation::Send(n, many) => {
                 let Some(dealer) = &dealers[n] else { continue };
                 let queue = model.to_router[n].last_mut().expect("it is there");
-                match dealer.try_send(message.clone()) {
-                    Ok(()) if queue.len() < ROOM => queue.push_back(message),
-                    Err(TrySendError::Full(_)) if queue.len() == ROOM => {}
-                    outcome => panic!("{outcome:?} behind {} messages", queue.len()),
+                for part in 0..many {
+                    let message = format!("{message} {part}");
+                    match dealer.try_send(message.clone()) {
+                        Ok(()) if queue.len() < ROOM => queue.push_back(message),
+                        Err(TrySendError::Full(_)) if queue.len() == ROOM => {}
+                        outcome => panic!("{outcome:?} behind {} messages", queue.len()),
+                    }
                 }
             }
             Operation::Drain(n) => {

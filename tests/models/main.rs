@@ -22,6 +22,8 @@ use proptest::collection::vec;
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed, TestRunner};
 
+use tokio::time::{sleep, timeout};
+
 use crate::support::Transport;
 use crate::support::seed::Chance;
 use crate::support::times::times;
@@ -30,6 +32,9 @@ use crate::support::times::times;
 const PEERS: usize = 3;
 /// The mark of each socket; over `inproc` those of both sides add up (A7).
 const MARK: usize = 2;
+
+/// Paused time passes at once where nothing else happens: so a sequence that hangs is over soon.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 /// Runs `model` with many sequences of operations.
 fn check<O: Debug + Clone, F: Future<Output = ()>>(
@@ -52,7 +57,8 @@ fn check<O: Debug + Clone, F: Future<Output = ()>>(
             .start_paused(true)
             .build()
             .expect("a runtime");
-        runtime.block_on(model(operations));
+        let whole = async { timeout(YEAR, model(operations)).await };
+        runtime.block_on(whole).expect("the sequence hangs");
         Ok(())
     });
     if let Err(error) = outcome {
@@ -62,7 +68,7 @@ fn check<O: Debug + Clone, F: Future<Output = ()>>(
 
 /// Lets everything come to rest: time is paused, and passes only where nothing else can happen.
 async fn settle() {
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    sleep(Duration::from_secs(600)).await;
 }
 
 /// A socket that tries again soon, and always after the same time.
