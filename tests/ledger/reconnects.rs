@@ -77,12 +77,13 @@ impl<'a> Connection<'a> {
         Self { book, begun }
     }
 
-    fn take(&mut self, message: &Message) {
+    fn take(&mut self, message: &Message) -> Note {
         let before = self.book.last(0);
         let note = self.book.take(message);
         let gap = self.begun && before.is_some_and(|before| before + 1 != note.number);
         assert!(!gap, "{note:?} came after {before:?} on one connection");
         self.begun = true;
+        note
     }
 
     /// Stops the sender and takes all that it sent; returns how much it sent to whomever.
@@ -91,7 +92,7 @@ impl<'a> Connection<'a> {
         let sent = loop {
             tokio::select! {
                 sent = &mut stopping => break sent,
-                message = recv() => self.take(&message),
+                message = recv() => drop(self.take(&message)),
             }
         };
         while self.book.last(0) != Some(sent - 1) {
@@ -270,8 +271,11 @@ async fn a4_a_router_that_comes_back_gets_what_was_queued(over: Carrier) {
         let mut connection = Connection::new(&mut book);
         for _ in 0..over.fewer(400) + round % 64 {
             let (from, message) = within(router.recv_from()).await.unwrap();
-            connection.take(&message);
-            router.send_to(&from, message).await.unwrap();
+            let note = connection.take(&message);
+            // Each life is a peer of its own, from which replies come in order.
+            let sender = round as u32;
+            let reply = Note { sender, ..note }.message();
+            router.send_to(&from, reply).await.unwrap();
         }
         let undelivered = within(router.close()).await;
         let undelivered = undelivered.map_or_else(|it| it.messages() as u64, |()| 0);
