@@ -107,11 +107,9 @@ where
 /// keeps some for its next connections, and for a task or so that has just ended.
 pub fn lost(earlier: usize, later: usize) -> usize {
     let grown = later.saturating_sub(earlier);
-    if grown / BUFFER <= BUFFERS && grown % BUFFER <= CHANCE {
-        0
-    } else {
-        grown
-    }
+    let buffers = ((grown + BUFFER / 2) / BUFFER).min(BUFFERS);
+    let rest = grown.abs_diff(buffers * BUFFER);
+    if rest <= CHANCE { 0 } else { rest }
 }
 
 fn median(figures: &mut [usize]) -> usize {

@@ -258,6 +258,28 @@ fn c9_a_changed_octet_ends_the_connection_before_anything_is_delivered() {
 }
 
 #[test]
+fn c9_what_came_whole_before_a_changed_frame_is_delivered_and_nothing_behind_it() {
+    let now = Instant::now();
+    let (mut client, mut server) = secure(PUSH_PULL, usize::MAX, now);
+    let before = client.sealed_message("before");
+    let mut changed = client.sealed_message("changed");
+    let last = changed.len() - 1;
+    changed[last] ^= 1;
+    let behind = client.sealed_message("behind");
+    server
+        .arrived
+        .extend_from_slice(&[before, changed, behind].concat());
+    match server.engine.receive(&mut server.arrived, now, 1) {
+        Ok(Some(Inbound::Run(extent))) => {
+            let message = Run::take_one(server.engine.front(&mut server.arrived), extent);
+            assert_eq!(message.unwrap(), "before");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(server.engine.receive(&mut server.arrived, now, 1).is_err());
+}
+
+#[test]
 fn f11_the_limits_are_those_of_the_frames_within() {
     let now = Instant::now();
     let limits = Limits {
