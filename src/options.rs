@@ -112,6 +112,9 @@ impl Heartbeat {
     }
 
     /// How long after a PING anything has to come (default: the interval).
+    ///
+    /// Time in which this process itself was stopped, or the machine asleep, is no silence of the peer's: if that is noticed
+    /// only a second or more too late, and half the timeout or more, the peer is asked once more.
     #[must_use]
     #[doc(alias = "ZMQ_HEARTBEAT_TIMEOUT")]
     pub fn timeout(mut self, timeout: Duration) -> Self {

@@ -84,7 +84,8 @@ impl<P: Pattern> Builder<P> {
         self.set(|options| options.heartbeat = Some(heartbeat))
     }
 
-    /// How long the whole handshake of a connection may take. Default: 30 seconds.
+    /// How long the whole handshake of a connection may take. Default: 30 seconds. A process that was stopped for longer than
+    /// that gives those that were under way the time anew.
     #[must_use]
     #[doc(alias = "ZMQ_HANDSHAKE_IVL")]
     pub fn handshake_timeout(self, timeout: Duration) -> Self {

@@ -432,6 +432,8 @@ mod tests {
         for wrong in [&b"\x04\0"[..], b"\x04\x01\0", b"\x04\x02\x02A"] {
             assert_eq!(decode(ZmtpCodec::new(), wrong), malformed);
         }
+        let told = malformed.map_err(|error| error.to_string());
+        assert_eq!(told, Err("the peer sent a malformed command".to_owned()));
     }
 
     #[test]

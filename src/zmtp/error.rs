@@ -254,7 +254,7 @@ pub enum ProtocolError {
         limit: usize,
     },
     /// The body of a command does not have the shape that its name asks for.
-    #[error("the peer sent a malformed {name} command")]
+    #[error("the peer sent a malformed {name}{}command", if .name.is_empty() { "" } else { " " })]
     MalformedCommand {
         /// The name of the command; empty if that itself is malformed.
         name: &'static str,

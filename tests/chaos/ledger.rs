@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 use jackstay::Message;
@@ -64,7 +65,12 @@ impl Account {
         self.received += 1;
     }
 
-    /// The same where the network changes octets and nobody can notice.
+    /// Whether all of these numbers have come.
+    pub fn has_all(&self, mut numbers: Range<u64>) -> bool {
+        numbers.all(|number| self.seen.contains(&number))
+    }
+
+    /// As [`enter`](Self::enter), where the network changes octets and nobody can notice.
     pub fn enter_if_unchanged(&mut self, message: &Message) {
         match number(message) {
             Some(_) => self.enter(message),

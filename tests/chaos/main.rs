@@ -17,6 +17,7 @@ mod zap;
 mod clock;
 mod corruption;
 mod half_open;
+mod half_written;
 mod ledger;
 mod libzmq;
 mod partition;

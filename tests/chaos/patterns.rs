@@ -5,20 +5,24 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jackstay::{
-    DealerSocket, Drops, DuplicateIdentity, Message, OnPeerLoss, PubSocket, PullSocket, PushSocket,
-    RepSocket, ReqSocket, RouterSocket, Stats, SubSocket,
+    DealerSocket, Drops, DuplicateIdentity, EventKind, Heartbeat, Message, OnPeerLoss, PubSocket,
+    PullSocket, PushSocket, Reconnect, RepSocket, ReqSocket, RouterSocket, Stats, SubSocket,
 };
 use tokio::time::timeout;
 
 use crate::ledger::{Account, message, number};
 use crate::storm::{Reach, Weather, connections, pace, tell};
-use crate::support::relay::Relay;
-use crate::support::{eventually, within};
+use crate::support::relay::{Fault, FaultKind, Relay, Way};
+use crate::support::seed::Chance;
+use crate::support::times::times;
+use crate::support::{event, eventually, within};
 
 /// The longest wait for what a sound connection carries, before it is tried again.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Messages a step.
 const BURST: u64 = 8;
+/// The mark of a queue that is filled.
+const QUEUE: usize = 50;
 /// Faults of a test in its short form.
 const FAULTS: u64 = 12;
 /// For octets of messages one way and hardly any the other.
@@ -123,6 +127,63 @@ async fn a4_push_connects(weather: Weather) {
     assert_eq!(push.stats().dropped.total(), 0);
     // Whatever is missing was on its way when a connection broke.
     eventually(|| account.runs <= established.load(Ordering::Relaxed)).await;
+}
+
+async fn a4_a_queue_outlives_its_connection(weather: Weather) {
+    let mut chance = Chance::of("a queue outlives its connection");
+    for _ in 0..times(2) {
+        let stall = Fault {
+            way: Way::Up,
+            after: chance.within(1_000..50_000),
+            kind: FaultKind::Stall,
+        };
+        a_queue_outlives(weather, stall).await;
+    }
+}
+
+/// What is queued behind a connection that takes nothing more, with a message of which a part is written, is what follows
+/// on the next one.
+async fn a_queue_outlives(weather: Weather, stall: Fault) {
+    let pull = weather.server(PullSocket::builder()).build();
+    let at = pull.bind(weather.over.fixed()).await.unwrap();
+    let relay = Relay::with_faults(&at, weather.over, [stall]).await;
+    // There is time to fill the queue before a heartbeat is missed, and to look at it before the next connection.
+    let calm = Duration::from_millis(500);
+    let push = weather.client(PushSocket::builder().send_hwm(QUEUE));
+    let push = push
+        .heartbeat(Heartbeat::every(calm).unwrap())
+        .reconnect(Reconnect::default().first(calm).max(calm).jitter(false))
+        .build();
+    let mut events = push.monitor();
+    push.connect(&relay.at).unwrap();
+
+    let account = Mutex::<Account>::default();
+    let filling = async {
+        within(push.wait_for_peers(1)).await.unwrap();
+        let mut sent = 0;
+        let mut pace = pace();
+        // The system's own buffers may grow while they fill.
+        while !push.peers().is_empty() {
+            while push.try_send(message(sent)).is_ok() {
+                sent += 1;
+            }
+            pace.tick().await;
+        }
+        event(&mut events, |kind| {
+            matches!(kind, EventKind::Disconnected(_))
+        })
+        .await;
+        while push.try_send(message(sent)).is_ok() {
+            sent += 1;
+        }
+        let queued = u64::try_from(push.stats().queued_out).unwrap();
+        assert!(queued >= u64::try_from(QUEUE).unwrap());
+        let kept = sent - queued..sent;
+        eventually(|| account.lock().unwrap().has_all(kept.clone())).await;
+    };
+    let recv = async || pull.recv().await.unwrap();
+    receive_while(&account, recv, filling).await;
+    assert_eq!(push.stats().dropped.total(), 0);
 }
 
 async fn a5_pull_connects(weather: Weather) {
@@ -352,6 +413,7 @@ pub(crate) use in_each_weather;
 
 in_each_weather! {
     a4_push_connects,
+    a4_a_queue_outlives_its_connection,
     a5_pull_connects,
     s9_sub_connects,
     dealer_and_router,
