@@ -21,20 +21,18 @@ async fn stream(over: Transport) {
     let sender = tokio::spawn(send_slowly(push, COUNT));
     let mut expected = 0;
     let mut rounds = 0;
-    within(async {
-        while expected < COUNT {
-            let mut messages = pull.stream();
-            for _ in 0..2 {
-                if let Some(message) = dropped_after(polls(rounds).await, messages.next()).await {
-                    assert_eq!(number_of(&message.unwrap()), expected);
-                    expected += 1;
-                }
-                rounds += 1;
-                yield_now().await;
+    while expected < COUNT {
+        let mut messages = pull.stream();
+        for _ in 0..2 {
+            let next = dropped_after(polls(rounds).await, messages.next());
+            if let Some(message) = within(next).await {
+                assert_eq!(number_of(&message.unwrap()), expected);
+                expected += 1;
             }
+            rounds += 1;
+            yield_now().await;
         }
-    })
-    .await;
+    }
     assert!(rounds > COUNT, "nothing was dropped");
     within(sender).await.unwrap();
 }
@@ -47,20 +45,19 @@ async fn sink(over: Transport) {
     let reader = tokio::spawn(read_all(pull));
     let mut sink = pin!(push.sink());
     let mut dropped = 0;
-    within(async {
-        for n in 0..COUNT {
-            sink.feed(large(n)).await.unwrap();
-            while dropped_after(polls(dropped).await, SinkExt::<Message>::flush(&mut sink))
-                .await
-                .is_none()
-            {
-                dropped += 1;
-                yield_now().await;
+    for n in 0..COUNT {
+        within(sink.feed(large(n))).await.unwrap();
+        loop {
+            let flushed = SinkExt::<Message>::flush(&mut sink);
+            let flushed = within(dropped_after(polls(dropped).await, flushed)).await;
+            if let Some(flushed) = flushed {
+                break flushed.unwrap();
             }
+            dropped += 1;
+            yield_now().await;
         }
-        push.send("end").await.unwrap();
-    })
-    .await;
+    }
+    within(push.send("end")).await.unwrap();
     assert!(dropped > 0, "nothing was dropped");
     assert_eq!(
         within(reader).await.unwrap(),
