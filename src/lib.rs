@@ -50,7 +50,8 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-// Visible in all of the crate, so that a program that mounts this file as a module sees them, too: benches/queues.rs, fuzz.
+// Visible in all of the crate, so that a program that mounts this file as a module sees them, too: benches/queues.rs,
+// concurrency/, fuzz/.
 pub mod blocking;
 pub(crate) mod endpoint;
 pub(crate) mod error;

@@ -71,10 +71,22 @@ const fn bounded(
 }
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let models = [outbox::MODELS, inbox::MODELS, inproc::MODELS, sockets::MODELS].concat_models();
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
+    let models = [
+        outbox::MODELS,
+        inbox::MODELS,
+        inproc::MODELS,
+        sockets::MODELS,
+    ]
+    .concat_models();
     // Timers have a place to be set, and never fire.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(outbox::open_kernel());
     let _context = runtime.enter();
     let mut tried = 0;
@@ -101,7 +113,9 @@ impl Model {
     fn try_all(&self) {
         let mut builder = loom::model::Builder::new();
         builder.max_branches = 20_000;
-        builder.preemption_bound = self.bound.map(|(short, long)| if times::times(1) > 1 { long } else { short });
+        builder.preemption_bound = self
+            .bound
+            .map(|(short, long)| if times::times(1) > 1 { long } else { short });
         println!("{}: {}", self.name, self.proves);
         let begun = Instant::now();
         let executions = Arc::new(AtomicU64::new(0));
@@ -114,6 +128,10 @@ impl Model {
             None => "all orders".to_owned(),
             Some(bound) => format!("all orders with up to {bound} preemptions"),
         };
-        println!("    {} executions, {bound}, {:.1} s", executions.load(Ordering::Relaxed), begun.elapsed().as_secs_f64());
+        println!(
+            "    {} executions, {bound}, {:.1} s",
+            executions.load(Ordering::Relaxed),
+            begun.elapsed().as_secs_f64()
+        );
     }
 }

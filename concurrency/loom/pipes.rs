@@ -11,9 +11,7 @@ use loom::future::block_on;
 
 use crate::message::Message;
 use crate::options::Marks;
-use crate::pipe::{
-    Claim, Life, Outgoing, Pipe, PipeConfig, ReadyList, Take, Wake, Writing, lock,
-};
+use crate::pipe::{Claim, Life, Outgoing, Pipe, PipeConfig, ReadyList, Take, Wake, Writing, lock};
 use crate::routing::{Dealt, FairQueue, LoadBalance};
 use crate::sync::Mutex;
 use crate::transport::Stream;
@@ -28,7 +26,10 @@ impl Queues {
     /// With so much room for messages to each peer and from each.
     pub fn with_marks(send: usize, recv: usize) -> Arc<Self> {
         let outgoing = Arc::new(Outgoing::new(LoadBalance::default()));
-        let marks = |messages| Marks { messages, octets: 0 };
+        let marks = |messages| Marks {
+            messages,
+            octets: 0,
+        };
         let config = PipeConfig {
             send: marks(send),
             recv: marks(recv),
@@ -52,7 +53,9 @@ impl Queues {
         let attempt = || {
             self.outgoing.with(|sending| {
                 self.config.writable.drain(|pipe| sending.policy.add(pipe));
-                let dealt = sending.policy.try_send(&mut sending.queues, message, Claim::Turn);
+                let dealt = sending
+                    .policy
+                    .try_send(&mut sending.queues, message, Claim::Turn);
                 matches!(dealt, Dealt::To(_)).then_some(())
             })
         };
@@ -76,7 +79,9 @@ impl Drop for Queues {
     fn drop(&mut self) {
         self.config.readable.close();
         self.config.writable.close();
-        let policy = self.outgoing.with(|sending| std::mem::take(&mut sending.policy));
+        let policy = self
+            .outgoing
+            .with(|sending| std::mem::take(&mut sending.policy));
         drop(policy);
     }
 }
@@ -153,7 +158,13 @@ impl Session {
             return Poll::Ready(Take::Ended);
         }
         let mut replies = BytesMut::new();
-        outbox.poll_take(&self.pipe, self.idle.as_ref(), cx, &mut replies, &mut self.writing)
+        outbox.poll_take(
+            &self.pipe,
+            self.idle.as_ref(),
+            cx,
+            &mut replies,
+            &mut self.writing,
+        )
     }
 
     /// Waits for something to do.

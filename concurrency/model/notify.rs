@@ -81,7 +81,11 @@ impl Notify {
         let mut state = self.lock();
         state.rounds += 1;
         let mut woken = Vec::new();
-        for waiting in state.waiting.iter_mut().filter(|there| there.told.is_none()) {
+        for waiting in state
+            .waiting
+            .iter_mut()
+            .filter(|there| there.told.is_none())
+        {
             waiting.told = Some(Told::WithAll);
             woken.extend(waiting.waker.take());
         }

@@ -137,7 +137,11 @@ async fn until<T>(
         if state.gone {
             return Poll::Ready(Err(Gone));
         }
-        if !state.waiting.iter().any(|there| there.will_wake(cx.waker())) {
+        if !state
+            .waiting
+            .iter()
+            .any(|there| there.will_wake(cx.waker()))
+        {
             state.waiting.push(cx.waker().clone());
         }
         Poll::Pending

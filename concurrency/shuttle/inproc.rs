@@ -176,9 +176,18 @@ async fn close_while_sending() {
     }
     pull.close().await.unwrap();
     let unread = pull.stats().dropped.unread;
-    let left = push.close().await.err().map_or(0, |left| left.messages as u64);
+    let left = push
+        .close()
+        .await
+        .err()
+        .map_or(0, |left| left.messages as u64);
     let accepted = sender.await.unwrap();
-    assert_eq!(accepted, read + unread + left, "read, unread, left: {:?}", (read, unread, left));
+    assert_eq!(
+        accepted,
+        read + unread + left,
+        "read, unread, left: {:?}",
+        (read, unread, left)
+    );
 }
 
 async fn close_while_receiving() {

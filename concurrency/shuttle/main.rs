@@ -52,14 +52,19 @@ const STACK: usize = 256 << 10;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
+    let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name == wanted);
     let seed = match std::env::var("JACKSTAY_SEED") {
         Ok(seed) => seed.parse().expect("JACKSTAY_SEED is no number"),
-        Err(_) => SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_nanos() as u64),
+        Err(_) => SystemTime::UNIX_EPOCH
+            .elapsed()
+            .map_or(0, |now| now.as_nanos() as u64),
     };
     println!("JACKSTAY_SEED={seed}");
     // Timers have a place to be set, and never fire.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let _context = runtime.enter();
     let mut schedules = 0;
     for scenario in inproc::SCENARIOS.iter().chain(wires::SCENARIOS) {
@@ -81,7 +86,10 @@ impl Scenario {
         config.max_steps = MaxSteps::FailAfter(STEPS);
         config.silence_warnings = true;
         let tried = Runner::new(RandomScheduler::new_from_seed(seed, count), config).run(self.run);
-        println!("    {tried} schedules, {:.1} s", begun.elapsed().as_secs_f64());
+        println!(
+            "    {tried} schedules, {:.1} s",
+            begun.elapsed().as_secs_f64()
+        );
         tried
     }
 }

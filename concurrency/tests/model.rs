@@ -14,10 +14,10 @@ mod sync {
 }
 #[path = "../model/notify.rs"]
 mod notify;
-#[path = "../model/watch.rs"]
-mod watch;
 #[path = "../../tests/support/times.rs"]
 mod times;
+#[path = "../model/watch.rs"]
+mod watch;
 
 /// Counts how often it was woken.
 #[derive(Default)]
@@ -31,7 +31,9 @@ impl Wake for Woken {
 
 /// The next number of a sequence that follows from `seed`.
 fn next(seed: &mut u64) -> u64 {
-    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *seed = seed
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
     *seed >> 33
 }
 
@@ -63,7 +65,10 @@ macro_rules! steps {
                 2 => slot.as_mut().map(|there| there.as_mut().enable()),
                 3 | 4 => slot.as_mut().map(|there| {
                     let waker = Waker::from(woken[which].clone());
-                    there.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
+                    there
+                        .as_mut()
+                        .poll(&mut Context::from_waker(&waker))
+                        .is_ready()
                 }),
                 5 => {
                     notify.notify_one();
@@ -78,7 +83,12 @@ macro_rules! steps {
             if answer == Some(true) {
                 *slot = None;
             }
-            answers.push((answer, woken.each_ref().map(|there| there.0.load(Ordering::Relaxed))));
+            answers.push((
+                answer,
+                woken
+                    .each_ref()
+                    .map(|there| there.0.load(Ordering::Relaxed)),
+            ));
         }
         answers
     }};
@@ -95,7 +105,9 @@ fn notify_answers_as_tokios_does() {
 
 /// Whether a future is over at its first poll, and what wakes it.
 fn polled<F: Future>(future: F) -> bool {
-    pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    pin!(future)
+        .poll(&mut Context::from_waker(Waker::noop()))
+        .is_ready()
 }
 
 /// Takes random steps with one kind of watch.
@@ -140,7 +152,12 @@ fn a_change_wakes_whoever_waits_for_it() {
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(woken.clone());
     let mut waiting = pin!(receiver.wait_for(|there| *there == 2));
-    let mut poll = || waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+    let mut poll = || {
+        waiting
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_ready()
+    };
     assert!(!poll());
     sender.send_modify(|there| *there = 1);
     assert_eq!(woken.0.load(Ordering::Relaxed), 1);

@@ -3,6 +3,10 @@
 //! Messages say their numbers. A call is polled 0, 1, 2… times and then dropped; what the socket accepted must arrive,
 //! what it did not accept must not, and all of it in order.
 
+mod adapters;
+mod listing;
+mod security;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::future::{Future, poll_fn};
@@ -25,6 +29,7 @@ use crate::support::{
 for_each_transport! {
     recv,
     recv_from,
+    recv_with_peer,
     recv_subscription,
     send,
     send_to,
@@ -135,6 +140,31 @@ async fn recv_from(over: Transport) {
         |received| {
             let (_, message) = received.unwrap();
             assert_eq!((message.len(), &message[0]), (2, &b"part"[..]));
+            number_of(&message)
+        },
+    )
+    .await;
+    within(sender).await.unwrap();
+}
+
+async fn recv_with_peer(over: Transport) {
+    let (dealer, router) = (
+        DealerSocket::new(),
+        RouterSocket::builder().recv_hwm(7).build(),
+    );
+    join(&router, &dealer, over).await;
+    let sender = tokio::spawn(async move {
+        for n in 0..COUNT {
+            dealer.send(numbered(n)).await.unwrap();
+            yield_now().await;
+        }
+        dealer
+    });
+    each_dropped(
+        || router.recv_with_peer(),
+        |received| {
+            let (peer, message) = received.unwrap();
+            assert!(peer.is_accepted());
             number_of(&message)
         },
     )
