@@ -21,6 +21,7 @@
     reason = "here it is no library with a public surface, and a part of it is used"
 )]
 mod source;
+
 mod memory;
 mod stream;
 mod targets;
