@@ -1,7 +1,7 @@
 //! The ledger: what was sent is what was delivered and what was counted as dropped, to the message.
 //!
 //! Every message says who sent it and which it is, and all its octets follow from that. `JACKSTAY_TIMES=1000` makes a
-//! billion messages of them, and a thousand kills and exits.
+//! billion messages of the ledger; 30 makes a thousand kills, and 1,200 exits.
 
 #[path = "../support/mod.rs"]
 mod support;
