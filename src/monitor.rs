@@ -317,18 +317,12 @@ pub(crate) struct Reporter {
 impl Reporter {
     pub fn report(&self, event: Event) {
         // Subscribers of `tracing` are the code of others, and so are the wakers of monitors.
-        waking(|| self.tell(event));
-    }
-
-    fn tell(&self, event: Event) {
-        if is_fault(&event.kind) {
-            self.warn(&event);
-        } else {
-            tracing::debug!(target: "jackstay", "{event}");
-        }
+        waking(|| self.log(&event));
         if let Some(sender) = self.events.get() {
-            // Without a monitor nobody wants to know.
-            let _ = sender.send(event);
+            waking(|| {
+                // Without a monitor nobody wants to know.
+                let _ = sender.send(event);
+            });
         }
     }
 
@@ -343,6 +337,14 @@ impl Reporter {
 }
 
 impl Reporter {
+    fn log(&self, event: &Event) {
+        if is_fault(&event.kind) {
+            self.warn(event);
+        } else {
+            tracing::debug!(target: "jackstay", "{event}");
+        }
+    }
+
     fn warn(&self, event: &Event) {
         let mut warnings = lock(&self.warnings);
         match warnings.next(Instant::now()) {
@@ -506,5 +508,46 @@ mod tests {
         let later = start + Duration::from_secs(1);
         assert_eq!(warnings.next(later), Some(7));
         assert_eq!(warnings.next(later), Some(0));
+    }
+
+    /// A subscriber of `tracing` that panics at each event.
+    struct Touchy;
+
+    impl tracing::Subscriber for Touchy {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+            tracing::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            panic!("on purpose");
+        }
+
+        fn enter(&self, _: &tracing::Id) {}
+
+        fn exit(&self, _: &tracing::Id) {}
+    }
+
+    #[test]
+    fn a_subscriber_of_events_that_panics_does_not_break_what_they_tell_of() {
+        let reporter = Reporter::default();
+        let mut monitor = reporter.monitor();
+        tracing::subscriber::with_default(Touchy, || {
+            for kind in [EventKind::Listening, EventKind::GaveUp, EventKind::Closed] {
+                reporter.report(Event::new(None, kind));
+            }
+        });
+        let told: Vec<_> = std::iter::from_fn(|| monitor.try_recv()).collect();
+        assert!(matches!(
+            told.iter().map(|event| &event.kind).collect::<Vec<_>>()[..],
+            [EventKind::Listening, EventKind::GaveUp, EventKind::Closed]
+        ));
     }
 }
