@@ -29,7 +29,7 @@ const FAULTS: u64 = 12;
 const ONE_WAY: Reach = Reach {
     up: 6_000,
     down: 90,
-    corrupts_down: true,
+    spares_libzmq: false,
 };
 const BOTH_WAYS: Reach = Reach {
     down: ONE_WAY.up,
