@@ -1,16 +1,18 @@
 //! Sockets that are joined by a stream of octets: handshake, pump and good-bye are in it.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use futures_core::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::pipe::lock;
 use crate::sync::Mutex;
-use crate::tasks::{block_on, draw, maybe, number_of, numbered, spawn};
+use crate::tasks::{block_on, draw, maybe, number_of, numbered, pause, spawn};
 use crate::{
     DealerSocket, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket, RouterSocket, Scenario,
     SubSocket,
@@ -36,6 +38,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "wire_dealer_router",
         about: "both sides send at once through marks of 1, one call in two is dropped on the way: all comes once, in order",
         run: || block_on(dealer_router()),
+    },
+    Scenario {
+        name: "wire_stream",
+        about: "a stream of messages and its calls are dropped at any of their awaits: each message comes once, in order",
+        run: || block_on(stream()),
     },
     Scenario {
         name: "wire_req_rep",
@@ -294,6 +301,34 @@ async fn dealer_router() {
     let router = echo.await.unwrap();
     dealer.close().await.unwrap();
     router.close().await.unwrap();
+}
+
+async fn stream() {
+    let push = PushSocket::new();
+    let pull = PullSocket::builder().recv_hwm(2).build();
+    let (near, far) = duplex();
+    pull.adopt(near).unwrap();
+    push.adopt(far).unwrap();
+    let sender = spawn(async move {
+        for n in 0..6 {
+            push.send(numbered(n)).await.unwrap();
+        }
+        push
+    });
+    let mut expected = 0;
+    while expected < 6 {
+        let mut messages = pull.stream();
+        for _ in 0..2 {
+            let next = poll_fn(|cx| Pin::new(&mut messages).poll_next(cx));
+            if let Some(message) = maybe(next).await {
+                assert_eq!(number_of(&message.unwrap()), expected);
+                expected += 1;
+            }
+            pause().await;
+        }
+    }
+    sender.await.unwrap().close().await.unwrap();
+    pull.close().await.unwrap();
 }
 
 async fn req_rep() {

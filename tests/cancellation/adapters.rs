@@ -30,6 +30,9 @@ async fn stream(over: Transport) {
                 expected += 1;
             }
             rounds += 1;
+            if expected == COUNT {
+                break;
+            }
             yield_now().await;
         }
     }
