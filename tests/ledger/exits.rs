@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::carrier::{Carrier, Reader, handed_over};
 use crate::note::Note;
-use crate::seed::Chance;
+use crate::support::seed::Chance;
 use crate::support::times::times;
 use crate::support::{Transport, eventually, peers, poll_once, within};
 
@@ -392,7 +392,7 @@ async fn close(scene: &mut Scene, twice: bool) {
 /// Draws a state, and leaves it; returns how much longer than the linger time that took. `round` is all that it depends on, but
 /// for the speed of the machine.
 fn leave(round: u64, stays: &Runtime) -> Duration {
-    let mut chance = Chance::of(round);
+    let mut chance = Chance::of_round(round);
     let linger = Duration::from_millis(chance.one_of(&[0, 10, 50, 200]));
     let ending = chance.one_of(&ENDINGS);
     let runtime = match chance.below(3) {
@@ -512,7 +512,7 @@ fn a_program_is_through_within_the_linger_time_whatever_it_is_at() {
 
 /// Threads at a blocking socket, in a state that is drawn, and what becomes of them when it is closed.
 async fn leave_blocking(round: u64, stays: &Runtime) -> Duration {
-    let mut chance = Chance::of(round);
+    let mut chance = Chance::of_round(round);
     let linger = Duration::from_millis(chance.one_of(&[0, 10, 50, 200]));
     let over = chance.one_of(&[Transport::Tcp, Transport::Ipc, Transport::Inproc]);
     let (hwm, senders) = (chance.one_of(&[1, 10, 1_000]), chance.below(3) as u32);

@@ -14,7 +14,7 @@ use jackstay::{Endpoint, Message};
 
 use crate::note::{Book, Note};
 use crate::ports::{Port, Type, Whose};
-use crate::seed::Chance;
+use crate::support::seed::Chance;
 use crate::support::times::times;
 use crate::support::{LIMIT, Transport};
 
@@ -247,7 +247,7 @@ impl Scenario {
 /// How many kills, and of each after how many messages.
 fn kills() -> impl Iterator<Item = u64> {
     (0..times(1))
-        .map(|round| 100 + Chance::of(round).below(2_000))
+        .map(|round| 100 + Chance::of_round(round).below(2_000))
         .chain([200])
 }
 

@@ -13,4 +13,3 @@ mod note;
 mod patterns;
 mod ports;
 mod reconnects;
-mod seed;

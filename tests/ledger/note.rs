@@ -2,6 +2,8 @@
 
 use jackstay::Message;
 
+use crate::support::seed::mixed;
+
 /// What a message says. All its octets follow from this: whoever gets it makes it anew and compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Note {
@@ -167,12 +169,4 @@ fn fill(octets: &mut [u8], mut word: u64) {
         some.copy_from_slice(&word.to_le_bytes()[..some.len()]);
         word = word.rotate_left(9).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
-}
-
-/// Numbers that follow each other become numbers that seem to have nothing to do with each other.
-pub fn mixed(n: u64) -> u64 {
-    let n = n.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let n = (n ^ (n >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let n = (n ^ (n >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    n ^ (n >> 31)
 }
