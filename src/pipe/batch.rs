@@ -145,12 +145,13 @@ impl Writing {
             self.octets = Vec::new();
         }
         self.octets.clear();
-        self.bodies.clear();
         self.messages = 0;
         self.size = 0;
         self.octets_done = 0;
         self.bodies_done = 0;
         self.body_done = 0;
+        // Last: what frees a body is the code of others, and may panic.
+        self.bodies.clear();
     }
 
     /// What no peer has: the messages that are not written whole, from their beginning (A4). Commands are left out, and
@@ -271,6 +272,8 @@ impl<'a> Iterator for Frames<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use super::*;
 
     /// Everything that is to be written, taken `step` octets at a time, at most `most` octets.
@@ -359,6 +362,34 @@ mod tests {
         let octets = write(&mut both, usize::MAX, usize::MAX);
         let whole = write(&mut writing(&messages()), usize::MAX, usize::MAX);
         assert!(octets == whole);
+    }
+
+    // What is left is whole: the session's end looks at it.
+    #[test]
+    fn a_body_that_panics_when_it_is_freed_leaves_nothing_behind() {
+        struct Bomb(Vec<u8>);
+
+        impl AsRef<[u8]> for Bomb {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("octets that panic when they are freed");
+            }
+        }
+
+        let mut writing = Writing::default();
+        let bomb = Bytes::from_owner(Bomb(vec![0; LARGE]));
+        writing.push(&Message::from(bomb));
+        writing.push(&"behind it".into());
+        let size = writing.size();
+        let written = AssertUnwindSafe(|| writing.advance(size));
+        assert!(catch_unwind(written).is_err());
+        assert!(writing.is_empty() && !writing.is_begun());
+        assert!(writing.into_unsent().is_empty());
     }
 
     #[test]
