@@ -9,7 +9,7 @@
 //! as long as the run (`exchange.rs`), some over sockets that are made for a moment; peers come and go at sockets that stay,
 //! services restart, strangers leave in the middle of a message (`visits.rs`). Each message is checked. Memory, files and
 //! tasks are looked at all the time (`samples.rs`): one line a minute, and at the end a verdict. It fails after an error, if
-//! files or tasks are left when all sockets are gone, and, where it ran for half an hour, if the memory has grown by 1 % an
+//! files or tasks are left when all sockets are gone, and, where it ran for an hour, if the memory has grown by 1 % an
 //! hour or more since the warm-up. It takes its time: some sixth of a processor.
 
 mod exchange;
@@ -40,7 +40,7 @@ static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Below this duration growth is printed and not judged: it cannot be told from chance.
-const JUDGED: Duration = Duration::from_secs(30 * 60);
+const JUDGED: Duration = Duration::from_secs(60 * 60);
 
 /// The most that the memory may grow, in hundredths an hour.
 const GROWTH: f64 = 1.0;
