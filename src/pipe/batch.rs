@@ -29,7 +29,7 @@ pub(crate) struct Writing {
 }
 
 /// Bodies of at least this size are written from where they are instead of being copied.
-const LARGE: usize = 16 << 10;
+const LARGE: usize = 32 << 10;
 /// An empty buffer larger than this is given back to the allocator.
 const KEEP: usize = 512 << 10;
 

@@ -7,7 +7,7 @@ use crate::endpoint::{Address, Endpoint};
 use crate::error::{ClosedError, Undelivered};
 use crate::identity::Identity;
 use crate::monitor::{DisconnectCause, Reporter};
-use crate::options::{Options, Subscriptions, Verbosity};
+use crate::options::{OnFull, Options, Subscriptions, Verbosity};
 use crate::pattern::{Outbound, Row, SocketType, subscription_message};
 use crate::pipe::{Life, Outgoing, PeerId, Pipe, PipeConfig, ReadyList, Wake, lock, waking};
 use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicIndex, TopicSet};
@@ -39,8 +39,9 @@ pub(crate) struct Core {
     requests: AtomicU32,
     /// Counts calls; see [`takes_turn`](Self::takes_turn).
     calls: AtomicU32,
-    /// One in so many calls takes its turn.
-    turn: u32,
+    /// So many calls follow one that takes its turn; one less than a power of two, since a division would cost as much as
+    /// a lock.
+    between_turns: u32,
     /// For handing itself to sessions.
     itself: Weak<Core>,
 }
@@ -122,6 +123,11 @@ impl Core {
             outgoing,
             tasks: Tasks::default(),
             gate: Gate::new(&options),
+            between_turns: match (row.outbound, options.on_full) {
+                (Outbound::Subscribers | Outbound::Everyone, OnFull::Drop) => 3,
+                (Outbound::Subscribers | Outbound::Everyone, OnFull::Wait)
+                | (Outbound::None | Outbound::LoadBalance | Outbound::ByPeer, _) => 15,
+            },
             options,
             reporter: Reporter::default(),
             connected: watch::Sender::new(0),
@@ -129,10 +135,6 @@ impl Core {
             closed: AtomicBool::new(false),
             requests: AtomicU32::new(0),
             calls: AtomicU32::new(0),
-            turn: match row.outbound {
-                Outbound::Subscribers | Outbound::Everyone => 4,
-                Outbound::None | Outbound::LoadBalance | Outbound::ByPeer => 16,
-            },
             itself: itself.clone(),
         })
     }
@@ -160,14 +162,14 @@ impl Core {
     }
 
     /// Whether this call should take part in Tokio's cooperative scheduling, so that a tight loop lets the other tasks of
-    /// its thread run. One in sixteen does: the calls themselves are shorter than what Tokio counts on. A publisher, which
-    /// drops what its sessions have not taken by the mark, does so more often: Tokio counts to 128.
+    /// its thread run. One in sixteen does: the calls themselves are shorter than what Tokio counts on. A publisher that
+    /// drops what its sessions have not taken by the mark does so more often: Tokio counts to 128.
     #[inline]
     pub fn takes_turn(&self) -> bool {
         // Not a read-modify-write: that two tasks may count the same call does not matter.
         let calls = self.calls.load(Ordering::Relaxed);
         self.calls.store(calls.wrapping_add(1), Ordering::Relaxed);
-        calls.is_multiple_of(self.turn)
+        calls & self.between_turns == 0
     }
 
     pub fn next_request(&self) -> u32 {

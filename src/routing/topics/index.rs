@@ -244,11 +244,12 @@ struct Peer<K> {
 enum Subscribers {
     /// Most topics of a large index have one peer, so it needs no allocation.
     One(Slot),
+    /// In order: it is read for each message, and changed seldom, mostly at its end.
     #[expect(
         clippy::box_collection,
         reason = "every node pays for the size of the larger variant"
     )]
-    Many(Box<BTreeSet<Slot>>),
+    Many(Box<Vec<Slot>>),
 }
 
 impl Subscribers {
@@ -257,10 +258,16 @@ impl Subscribers {
         match self {
             Self::One(one) if *one == slot => false,
             Self::One(one) => {
-                *self = Self::Many(Box::new(BTreeSet::from([*one, slot])));
+                *self = Self::Many(Box::new(vec![slot.min(*one), slot.max(*one)]));
                 true
             }
-            Self::Many(slots) => slots.insert(slot),
+            Self::Many(slots) => match slots.binary_search(&slot) {
+                Ok(_) => false,
+                Err(place) => {
+                    slots.insert(place, slot);
+                    true
+                }
+            },
         }
     }
 
@@ -269,8 +276,10 @@ impl Subscribers {
         match self {
             Self::One(one) => *one == slot,
             Self::Many(slots) => {
-                slots.remove(&slot);
-                if let (Some(&one), 1) = (slots.first(), slots.len()) {
+                if let Ok(place) = slots.binary_search(&slot) {
+                    slots.remove(place);
+                }
+                if let [one] = slots[..] {
                     *self = Self::One(one);
                 }
                 false
