@@ -251,13 +251,19 @@ impl Marks {
                 self.messages
             };
         }
-        if self.octets != 0 && octets >= self.octets {
+        if self.is_full_of(octets) {
             return 0;
         }
         match self.messages {
             0 => usize::MAX,
             mark => mark.saturating_sub(messages),
         }
+    }
+
+    /// Whether so many octets leave no room, however few messages they are.
+    #[inline]
+    pub fn is_full_of(self, octets: usize) -> bool {
+        self.octets != 0 && octets >= self.octets
     }
 
     /// How much must be read from a full queue before its writer goes on: half (as libzmq).

@@ -188,8 +188,10 @@ impl Queue {
         if !written && signals.parked.load(Ordering::Relaxed) {
             woken.extend(signals.unpark(&mut self.session));
         }
+        // Where there was room for two, only the octets can have filled it.
+        let near = room == 1 || self.marks.is_full_of(wire.queue.size());
         Push::Done {
-            full: self.room(0) == 0,
+            full: near && self.room(0) == 0,
         }
     }
 
