@@ -83,10 +83,11 @@ impl Label {
 pub(super) struct Branches(Option<Box<Table>>);
 
 struct Table {
-    /// Bit `o % 64` of word `o / 64` is set if there is a branch for octet `o`.
-    present: [u64; 4],
+    /// Bit `o % 8` of word `o / 8` is set if there is a branch for octet `o`. Words of eight bits, whose bits are counted by
+    /// looking them up: without an instruction for it, which not every processor has, counting 64 is a dozen.
+    present: [u8; 32],
     /// How many branches the words before this one hold.
-    before: [u8; 4],
+    before: [u8; 32],
     ids: Box<[NodeId]>,
 }
 
@@ -122,8 +123,8 @@ impl Branches {
     pub(super) fn set(&mut self, octet: u8, id: NodeId) {
         let table = self.0.get_or_insert_with(|| {
             Box::new(Table {
-                present: [0; 4],
-                before: [0; 4],
+                present: [0; 32],
+                before: [0; 32],
                 ids: Box::default(),
             })
         });
@@ -165,8 +166,8 @@ impl Table {
     /// How many branches come before the one for `octet`.
     fn rank(&self, octet: u8) -> usize {
         let (word, bit) = place(octet);
-        let within = (self.present[word] & (bit - 1)).count_ones();
-        usize::from(self.before[word]) + within as usize
+        let within = ONES[usize::from(self.present[word] & (bit - 1))];
+        usize::from(self.before[word]) + usize::from(within)
     }
 
     /// Changes the ids, which are kept without spare room.
@@ -178,9 +179,20 @@ impl Table {
 }
 
 /// The word and the bit of an octet.
-fn place(octet: u8) -> (usize, u64) {
-    (usize::from(octet / 64), 1 << (octet % 64))
+fn place(octet: u8) -> (usize, u8) {
+    (usize::from(octet / 8), 1 << (octet % 8))
 }
+
+/// How many bits of an octet are set.
+const ONES: [u8; 256] = {
+    let mut ones = [0; 256];
+    let mut octet = 1;
+    while octet < 256 {
+        ones[octet] = ones[octet / 2] + (octet % 2) as u8;
+        octet += 1;
+    }
+    ones
+};
 
 /// As many octets as fit beside the tag without making a label larger.
 const SHORT: usize = 22;
