@@ -8,7 +8,7 @@ mod said;
 mod server;
 mod transmission;
 
-#[path = "../../../src/mechanism/curve/boxes.rs"]
+#[path = "../../../src/mechanism/curve/boxes/mod.rs"]
 #[allow(dead_code, reason = "what is mounted twice is used once")]
 mod boxes;
 #[path = "../../../src/mechanism/curve/mod.rs"]

@@ -19,7 +19,14 @@ use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 pub const ENTRY: Entry = Entry {
     name: "jackstay",
-    version: || locked("jackstay"),
+    version: || {
+        let curve = if cfg!(feature = "simd") {
+            "curve-simd"
+        } else {
+            "curve"
+        };
+        format!("{} ({curve})", locked("jackstay"))
+    },
     offers: |_| Ok(()),
     make: |cell| {
         Ok(Box::new(Jackstay {

@@ -1,17 +1,24 @@
 //! The boxes of CURVE: X25519, XSalsa20 and Poly1305, put together as NaCl's `crypto_box` does.
 //!
-//! The first 16 octets of a nonce only go into the key, with HSalsa20, and the last 8 into the stream. Since all frames
-//! of one direction begin their nonces alike, [`BoxKey`] does the first part once for all of them.
+//! Since all frames of one direction begin their nonces alike, a [`BoxKey`] has the first 16 octets in it. There are two of
+//! them, alike in all but speed: `portable.rs`, and with the feature `curve-simd` `simd.rs` in its place.
 
-use poly1305::Poly1305;
-use poly1305::universal_hash::NewUniversalHash;
+// Tests hold the one against the other.
+#[cfg(any(test, not(feature = "curve-simd")))]
+mod portable;
+#[cfg(feature = "curve-simd")]
+mod simd;
+
 use salsa20::cipher::consts::U10;
-use salsa20::cipher::{KeyIvInit, StreamCipherCore};
-use salsa20::{SalsaCore, hsalsa};
+use salsa20::hsalsa;
 use subtle::ConstantTimeEq;
 use x25519_dalek::x25519;
 use zeroize::Zeroizing;
 
+#[cfg(not(feature = "curve-simd"))]
+pub(super) use self::portable::BoxKey;
+#[cfg(feature = "curve-simd")]
+pub(super) use self::simd::BoxKey;
 use super::{KEY, LONG_NONCE, SHORT_NONCE, TAG};
 use crate::zmtp::HandshakeError;
 
@@ -38,8 +45,7 @@ impl SharedKey {
 
     /// The key for all nonces that begin with `prefix`.
     pub(super) fn under(&self, prefix: &[u8; 16]) -> BoxKey {
-        let key = hsalsa::<U10>((&*self.0).into(), prefix.into());
-        BoxKey(Zeroizing::new(key.into()))
+        BoxKey::new(&self.0, prefix)
     }
 
     /// A box that holds `parts` in a row.
@@ -93,63 +99,8 @@ impl Nonce {
     }
 }
 
-/// A shared key for all nonces with the same first 16 octets.
-pub(super) struct BoxKey(Zeroizing<[u8; KEY]>);
-
-impl BoxKey {
-    /// Encrypts the octets from [`HEAD`] on, in place, and writes their tag before them. The head's own first 16 octets
-    /// are left as anything.
-    pub(super) fn seal(&self, nonce: [u8; SHORT_NONCE], octets: &mut [u8]) {
-        // The first 32 octets of the stream are the key of the tag: encrypting zeros shows them, and the rest of the
-        // stream meets the text where it stands.
-        let Some((head, _)) = octets.split_first_chunk_mut::<HEAD>() else {
-            return;
-        };
-        *head = [0; HEAD];
-        self.stream(nonce).apply_keystream_partial(octets.into());
-        if let Some((head, text)) = octets.split_first_chunk_mut::<HEAD>() {
-            let tag = tag(head, text);
-            head[HEAD - TAG..].copy_from_slice(&tag);
-            head[..HEAD - TAG].fill(0);
-        }
-    }
-
-    /// Decrypts the octets from [`HEAD`] on, in place, if the tag before them is theirs.
-    pub(super) fn open(&self, nonce: [u8; SHORT_NONCE], octets: &mut [u8]) -> bool {
-        let Some((head, text)) = octets.split_first_chunk_mut::<HEAD>() else {
-            return false;
-        };
-        // The first block of the stream: half of it the key of the tag, half of it for the text.
-        let mut block = Zeroizing::new([0; 2 * HEAD]);
-        let mut stream = self.stream(nonce);
-        stream.write_keystream_block((&mut *block).into());
-        let (key, first) = block.split_at(HEAD);
-        let Some(key) = key.first_chunk() else {
-            return false;
-        };
-        if !bool::from(tag(key, text).ct_eq(&head[HEAD - TAG..])) {
-            return false;
-        }
-        let (start, rest) = text.split_at_mut(text.len().min(HEAD));
-        for (octet, key) in start.iter_mut().zip(first) {
-            *octet ^= key;
-        }
-        stream.apply_keystream_partial(rest.into());
-        true
-    }
-
-    /// Block by block: a box is asked for in one go, so that nothing needs to be kept of a block for the next call.
-    fn stream(&self, nonce: [u8; SHORT_NONCE]) -> SalsaCore<U10> {
-        SalsaCore::new((&*self.0).into(), (&nonce).into())
-    }
-}
-
-fn tag(key: &[u8; KEY], text: &[u8]) -> [u8; TAG] {
-    Poly1305::new(key.into())
-        .compute_unpadded(text)
-        .into_bytes()
-        .into()
-}
-
-/// What [`BoxKey`] needs before the text, the tag included.
+/// What a [`BoxKey`] needs before the text, the tag included.
 pub(super) const HEAD: usize = 32;
+
+#[cfg(test)]
+mod tests;
