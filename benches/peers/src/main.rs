@@ -277,6 +277,9 @@ fn circumstances() -> serde_json::Value {
         "processor": processor.trim_start_matches([' ', '\t', ':']),
         "processors": thread::available_parallelism().map_or(0, usize::from),
         "system": told("uname", &["-sr"]),
+        "congestion_control": fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control")
+            .unwrap_or_default()
+            .trim(),
         "date": told("date", &["-u", "+%F"]),
         "unix_time": seconds_since_1970,
     })
@@ -305,7 +308,7 @@ fn heading(options: &Options) -> (String, serde_json::Value) {
 
     let of = |what: &str| head[what].as_str().unwrap_or_default().to_owned();
     let title = format!(
-        "{names}; commit {commit}; {compiler}; {count} × {processor}, {share}; {system}; {date}. {rounds} interleaved rounds of \
+        "{names}; commit {commit}; {compiler}; {count} × {processor}, {share}; {system}, tcp with {congestion}; {date}. {rounds} interleaved rounds of \
          {seconds} s after {warm_up} s: medians and ranges. «× a»: how many times better than a, by medians. What there are \
          two of stands for the asking or sending side + the other.\n",
         names = names.join(", "),
@@ -314,6 +317,7 @@ fn heading(options: &Options) -> (String, serde_json::Value) {
         count = head["processors"],
         processor = of("processor"),
         system = of("system"),
+        congestion = of("congestion_control"),
         date = of("date"),
     );
     head["contenders"] = json!(names);

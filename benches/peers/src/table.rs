@@ -97,12 +97,21 @@ impl Row {
             Target::Libzmq(times) => {
                 let base = self.median_of(LIBZMQ);
                 let met = own.zip(base).map(|(own, base)| own >= times * base);
-                (format!("≥ {times} × libzmq"), met)
+                let floor = self.median_of(FLOOR);
+                let beyond = base
+                    .zip(floor)
+                    .is_some_and(|(base, floor)| times * base > floor);
+                let beyond = if beyond { ", beyond the floor" } else { "" };
+                (format!("≥ {times} × libzmq{beyond}"), met)
             }
             Target::Floor(times) => {
                 let base = self.median_of(FLOOR);
                 let met = own.zip(base).map(|(own, base)| own <= times * base);
                 (format!("≤ {times} × floor"), met)
+            }
+            Target::Seconds(seconds) => {
+                let met = own.map(|own| own <= seconds);
+                (format!("≤ {}", time(seconds)), met)
             }
             Target::Gather { seconds, octets } => {
                 let grown = |results: &Results| {

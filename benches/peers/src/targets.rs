@@ -9,6 +9,8 @@ pub enum Target {
     Libzmq(f64),
     /// A round trip so many times as long as the floor's, at most.
     Floor(f64),
+    /// A round trip of so many seconds, at most.
+    Seconds(f64),
     /// So many seconds, and octets of memory a connection on each side, at most.
     Gather { seconds: f64, octets: f64 },
 }
@@ -47,14 +49,12 @@ const TARGETS: &[(&str, Target)] = &[
     ("req-rep/tcp/64B/main/awake", Target::Floor(1.15)),
     ("req-rep/ipc/64B/task/awake", Target::Floor(1.15)),
     ("req-rep/ipc/64B/main/awake", Target::Floor(1.15)),
-    ("req-rep/inproc/64B/task/awake", Target::Floor(1.15)),
-    ("req-rep/inproc/64B/main/awake", Target::Floor(1.15)),
+    ("req-rep/inproc/64B/task/awake", Target::Seconds(1.5e-6)),
     ("req-rep/tcp/64B/task/asleep", Target::Floor(1.0)),
     ("req-rep/tcp/64B/main/asleep", Target::Floor(1.0)),
     ("req-rep/ipc/64B/task/asleep", Target::Floor(1.0)),
     ("req-rep/ipc/64B/main/asleep", Target::Floor(1.0)),
-    ("req-rep/inproc/64B/task/asleep", Target::Floor(1.0)),
-    ("req-rep/inproc/64B/main/asleep", Target::Floor(1.0)),
+    ("req-rep/inproc/64B/task/asleep", Target::Seconds(1.5e-6)),
     (
         "connections/tcp/64B/1000-1",
         Target::Gather {
