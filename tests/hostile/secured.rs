@@ -319,7 +319,7 @@ mod curve {
                 .build();
             let push = PushSocket::builder().security(keys.client()).build();
             let mut attacked = Attacked::with(pull, push).await;
-            let (give_back, taken) = std::sync::mpsc::channel::<()>();
+            let (give_back, taken) = std::sync::mpsc::sync_channel::<()>(0);
             let held = tokio::task::spawn_blocking(move || taken.recv());
 
             let mut events = attacked.pull.monitor();
