@@ -42,12 +42,29 @@ enum Manner {
     Deaf,
     /// Goes as soon as it has said what it says first.
     Leaves,
+    /// Says the same HELLO each time, one that is right, and goes when it is welcomed.
+    #[cfg(feature = "curve")]
+    IsWelcomed,
     /// Passes on what a peer says that may be here, but changes a bit of its first message.
     #[cfg(feature = "curve")]
     Flips,
     /// The same, but passes the message on twice.
     #[cfg(feature = "curve")]
     Repeats,
+}
+
+impl Manner {
+    /// Whether it waits for the victim to close the connection.
+    fn stays(self) -> bool {
+        match self {
+            Self::Reads | Self::Deaf => true,
+            Self::Leaves => false,
+            #[cfg(feature = "curve")]
+            Self::IsWelcomed => false,
+            #[cfg(feature = "curve")]
+            Self::Flips | Self::Repeats => true,
+        }
+    }
 }
 
 /// What has to become of its connections.
@@ -119,6 +136,7 @@ pub fn attacks() -> Vec<Attack> {
         let hello = [&greeting(3, 1, b"CURVE")[..], &command("HELLO", &hello)].concat();
         let on_curve = [
             declare("a forged HELLO", Curve, 8, hello, vec![], NOW, Reads, End(&["does not open with this server's key"])),
+            declare("a right HELLO, again and again", Curve, 8, vec![], vec![], NOW, Manner::IsWelcomed, End(&["within the handshake"])),
             declare("a message with a bit changed", Curve, 8, vec![], vec![], NOW, Manner::Flips, End(&["octets were changed on the way"])),
             declare("a message that comes again", Curve, 8, vec![], vec![], NOW, Manner::Repeats, End(&["came again or out of order"])),
             declare("NULL to a CURVE server", Curve, 8, met(b""), vec![], NOW, Reads, End(&["configure both alike"])),
@@ -182,7 +200,11 @@ struct Seen {
 }
 
 /// Attacks until it is told to end; says how many connections it made, and after what time they were closed.
-pub async fn run(attack: Attack, at: &str) -> Outcome<()> {
+pub async fn run(mut attack: Attack, at: &str) -> Outcome<()> {
+    #[cfg(feature = "curve")]
+    if attack.manner == Manner::IsWelcomed {
+        attack.first = hello(attack.victim).await?;
+    }
     let seen = Arc::<Seen>::default();
     let address: Arc<str> = at.trim_start_matches("tcp://").into();
     let mut questions = told();
@@ -221,9 +243,7 @@ async fn connect_again(attack: Arc<Attack>, address: Arc<str>, seen: Arc<Seen>) 
                 seen.connections.fetch_add(1, Ordering::Relaxed);
                 let begin = Instant::now();
                 carry_out(&attack, stream).await;
-                if let (Ok(mut lasted), true) =
-                    (seen.lasted.lock(), attack.manner != Manner::Leaves)
-                {
+                if let (Ok(mut lasted), true) = (seen.lasted.lock(), attack.manner.stays()) {
                     lasted.push(begin.elapsed());
                 }
             }
@@ -239,6 +259,14 @@ async fn carry_out(attack: &Attack, mut stream: TcpStream) {
         Manner::Reads | Manner::Deaf => {}
         Manner::Leaves => {
             let _ = stream.write_all(&attack.first).await;
+            return;
+        }
+        #[cfg(feature = "curve")]
+        Manner::IsWelcomed => {
+            let mut answer = [0; GREETING.len() + WELCOME];
+            if stream.write_all(&attack.first).await.is_ok() {
+                let _ = stream.read_exact(&mut answer).await;
+            }
             return;
         }
         #[cfg(feature = "curve")]
@@ -268,6 +296,23 @@ async fn carry_out(attack: &Attack, mut stream: TcpStream) {
         _ = says => {}
         () = hears => {}
     }
+}
+
+/// The frame of a WELCOME.
+#[cfg(feature = "curve")]
+const WELCOME: usize = 170;
+
+/// What a peer that may be here says first.
+#[cfg(feature = "curve")]
+async fn hello(victim: Victim) -> Outcome<Vec<u8>> {
+    let (near, mut far) = tokio::io::duplex(64 << 10);
+    let security = victim.healthy().ok_or("it asks for nothing")?;
+    let peer = DealerSocket::builder().security(security).build();
+    peer.adopt(near)?;
+    far.write_all(&greeting(3, 1, b"CURVE")).await?;
+    let mut said = vec![0; GREETING.len() + 202];
+    far.read_exact(&mut said).await?;
+    Ok(said)
 }
 
 /// Stands between the victim and a peer that may be here.

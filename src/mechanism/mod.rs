@@ -52,6 +52,11 @@ pub(crate) trait Mechanism: Send + Sync {
         put_error(output, reason);
     }
 
+    /// Whether the peer's next command takes long to answer: much longer than it takes the peer to say it.
+    fn labours(&self) -> bool {
+        false
+    }
+
     /// When this side forgets what it needs to go on with the handshake, if that is before its end, and what that means.
     fn expires(&self) -> Option<(Instant, HandshakeError)> {
         None

@@ -154,7 +154,7 @@ impl Dialer {
         };
         let stream = transport::connect(endpoint, &options).await;
         let stream = stream.map_err(Failed::Connect)?;
-        let session = Session::establish(owner, Some(endpoint), stream, Some(pipe)).await;
+        let session = Session::establish(owner, Some(endpoint), stream, Some(pipe), None).await;
         session.map_err(Failed::Handshake)
     }
 

@@ -43,6 +43,29 @@ pub(super) struct Arrival {
     origin: Option<IpAddr>,
 }
 
+/// Where the newcomers of one bound endpoint stand in line whose commands take long to answer: one is answered after
+/// the other, in the order in which they came, so that a crowd has one processor at most.
+///
+/// It belongs to an endpoint and not to the socket: all who stand in it are tasks of one runtime, so that none of them
+/// waits for one that is not run.
+#[derive(Clone)]
+pub(super) struct Lane(Arc<Semaphore>);
+
+/// The turn of one of them, until it is dropped.
+pub(super) type Turn = OwnedSemaphorePermit;
+
+impl Lane {
+    pub fn new() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+
+    /// Waits for a turn.
+    pub async fn turn(&self) -> Option<Turn> {
+        // It is never closed.
+        self.0.clone().acquire_owned().await.ok()
+    }
+}
+
 /// How many handshakes may come from one address, if nothing else is said.
 const PER_ADDRESS: usize = 64;
 
@@ -140,6 +163,8 @@ fn origin(address: PeerAddress) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
 
     fn from(address: &str) -> Option<IpAddr> {
@@ -196,6 +221,22 @@ mod tests {
         drop((place, second));
         let entered = lock(&gate.entered);
         assert_eq!((entered.connections, entered.handshakes.len()), (0, 0));
+    }
+
+    #[test]
+    fn one_has_its_turn_after_the_other() {
+        let lane = Lane::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        let [mut first, mut second, mut third] = std::array::from_fn(|_| Box::pin(lane.turn()));
+        let Poll::Ready(turn) = first.as_mut().poll(&mut cx) else {
+            panic!("nobody else is there")
+        };
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        assert!(third.as_mut().poll(&mut cx).is_pending());
+        drop(turn);
+        assert!(third.as_mut().poll(&mut cx).is_pending());
+        drop(second);
+        assert!(third.as_mut().poll(&mut cx).is_ready());
     }
 
     #[cfg(target_os = "linux")]

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use tracing::info_span;
 
 use super::Owner;
+use super::gate::Lane;
 use super::serve::serve_accepted;
 use crate::endpoint::Endpoint;
 use crate::monitor::{Event, EventKind};
@@ -84,6 +85,7 @@ impl Drop for Task {
 }
 
 async fn accept_all(owner: &Arc<dyn Owner>, endpoint: &Endpoint, listener: &Listener) {
+    let lane = Lane::new();
     let mut delay = FIRST_DELAY;
     loop {
         match listener.accept().await {
@@ -103,7 +105,13 @@ async fn accept_all(owner: &Arc<dyn Owner>, endpoint: &Endpoint, listener: &List
                 // Those behind it wait in the system's backlog meanwhile.
                 let permit = (owner.gate().turn().await, arrival);
                 let span = info_span!("connection", %endpoint, peer = %address);
-                let serving = serve_accepted(owner.clone(), Some(endpoint.clone()), stream, permit);
+                let serving = serve_accepted(
+                    owner.clone(),
+                    Some(endpoint.clone()),
+                    stream,
+                    Some(lane.clone()),
+                    permit,
+                );
                 let connection = async move {
                     let _place = place;
                     serving.await;

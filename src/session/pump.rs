@@ -69,7 +69,7 @@ const SMALL: usize = 16 << 10;
 const SLICES: usize = 64;
 /// Subscriptions, and messages that are handed up one by one, before other tasks of this thread have their turn: each
 /// may take a microsecond, and one read brings thousands.
-const TURN: usize = 128;
+const TURN: usize = 32;
 /// Rounds of reading and writing before other tasks of this thread have their turn.
 const ROUNDS: usize = 32;
 

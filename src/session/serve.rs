@@ -10,8 +10,10 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::gate::{Lane, Turn};
 use super::pump::{End, Pump};
 use super::sealing::Sealing;
+use super::tasks::aside;
 use super::{Newcomer, Owner};
 use crate::endpoint::Endpoint;
 use crate::mechanism::Asked;
@@ -55,12 +57,14 @@ pub(super) enum NotServed {
 }
 
 impl Session {
-    /// Shakes hands over `stream` and finds the peer its place; `pipe` if it has one already.
+    /// Shakes hands over `stream` and finds the peer its place; `pipe` if it has one already. `lane`: that of the bound
+    /// endpoint that the peer came to.
     pub async fn establish(
         owner: &Arc<dyn Owner>,
         endpoint: Option<&Endpoint>,
         stream: Stream,
         pipe: Option<&Arc<Pipe>>,
+        lane: Option<&Lane>,
     ) -> Result<Box<Self>, NotServed> {
         let address = stream.peer_address();
         let report = |kind| owner.report(Event::new(endpoint, kind).address(address));
@@ -70,8 +74,7 @@ impl Session {
             EventKind::Accepted
         });
         let mut read = BytesMut::with_capacity(FIRST_READ);
-        let listening = pipe.is_none() && endpoint.is_some();
-        let established = match negotiate(&**owner, &stream, listening, &mut read).await {
+        let established = match negotiate(&**owner, &stream, lane, &mut read).await {
             Ok(established) => established,
             Err((error, last_words)) => {
                 report(EventKind::HandshakeFailed(error.clone()));
@@ -173,7 +176,7 @@ impl Session {
 
 /// Serves a stream that was made elsewhere, once.
 pub(crate) async fn adopt(owner: Arc<dyn Owner>, stream: Stream) {
-    serve_accepted(owner, None, stream, ()).await;
+    serve_accepted(owner, None, stream, None, ()).await;
 }
 
 /// Serves a connection that came to this socket: its pipe lives as long as it does (A3, A5). `permit` is given back
@@ -182,15 +185,22 @@ pub(super) async fn serve_accepted<T>(
     owner: Arc<dyn Owner>,
     endpoint: Option<Endpoint>,
     stream: Stream,
+    lane: Option<Lane>,
     permit: T,
 ) {
     // Both in boxes: an idle connection keeps nothing of its handshake.
-    let handshake = Box::pin(Session::establish(&owner, endpoint.as_ref(), stream, None));
+    let handshake = Box::pin(Session::establish(
+        &owner,
+        endpoint.as_ref(),
+        stream,
+        None,
+        lane.as_ref(),
+    ));
     let session = tokio::select! {
         session = handshake => session,
         () = owner.tasks().stopping() => return,
     };
-    drop(permit);
+    drop((permit, lane));
     if let Ok(session) = session {
         let pipe = session.pipe.clone();
         let _ended = Ended {
@@ -246,23 +256,23 @@ fn config(owner: &dyn Owner, address: PeerAddress) -> HandshakeConfig {
     }
 }
 
-/// The handshake of a connection, within its time. `listening`: it came to a bound endpoint.
+/// The handshake of a connection, within its time.
 ///
 /// If it fails, the octets that are still to be sent come with the error, unless there was no time left for them.
 async fn negotiate(
     owner: &dyn Owner,
     stream: &Stream,
-    listening: bool,
+    lane: Option<&Lane>,
     read: &mut BytesMut,
 ) -> Result<Established, (HandshakeError, Option<BytesMut>)> {
     let security = &owner.options().security;
     let authenticator = security
         .authenticator()
         .map(|authenticator| &**authenticator);
-    let asked = match (authenticator, listening) {
+    let asked = match (authenticator, lane) {
         (None, _) => Asked::Never,
-        (Some(_), true) => Asked::BeforeReady,
-        (Some(_), false) => Asked::AfterReady,
+        (Some(_), Some(_)) => Asked::BeforeReady,
+        (Some(_), None) => Asked::AfterReady,
     };
     let config = config(owner, stream.peer_address());
     let mechanism = security.role().begin(config.announcement(), asked);
@@ -271,35 +281,65 @@ async fn negotiate(
     let mut progress = Progress::Waiting;
     loop {
         let deadline = Instant::from_std(handshake.deadline());
-        let step = proceed(stream, &mut handshake, &mut progress, authenticator, read);
-        match timeout_at(deadline, step).await {
-            Ok(Ok(Some(next))) => progress = next,
-            Ok(Ok(None)) => {
-                if let Progress::Established(established) = progress {
-                    return Ok(*established);
-                }
-            }
+        let step = proceed(
+            stream,
+            &mut handshake,
+            &mut progress,
+            authenticator,
+            lane,
+            read,
+        );
+        let turn = match timeout_at(deadline, step).await {
+            Ok(Ok(turn)) => turn,
             Ok(Err(error)) => return Err((error, Some(handshake.output().split()))),
-            Err(_) => handshake
-                .in_time(Instant::now().into_std())
-                .map_err(|error| (error, None))?,
+            Err(_) => {
+                handshake
+                    .in_time(Instant::now().into_std())
+                    .map_err(|error| (error, None))?;
+                continue;
+            }
+        };
+        if let Progress::Established(established) = progress {
+            return Ok(*established);
         }
+        let next = if let Some(turn) = turn {
+            let mut octets = std::mem::take(read);
+            let taken_in = aside(move || {
+                let next = handshake.input(&mut octets, Instant::now().into_std());
+                drop(turn);
+                (handshake, octets, next)
+            });
+            let (back, octets, next) = match timeout_at(deadline, taken_in).await {
+                Ok(Some(taken_in)) => taken_in,
+                Ok(None) => return Err((HandshakeError::Closed, None)),
+                Err(_) => return Err((HandshakeError::TimedOut, None)),
+            };
+            (handshake, *read) = (back, octets);
+            next
+        } else {
+            handshake.input(read, Instant::now().into_std())
+        };
+        progress = next.map_err(|error| (error, Some(handshake.output().split())))?;
     }
 }
 
-/// Does what the handshake waits for, and tells it; `None` if it waits for nothing more. Dropped, it can be begun again.
+/// Does what the handshake waits for, until it is over or there is something to take in; what takes long, in the turn that
+/// is returned. Dropped, it can be begun again.
 async fn proceed(
     stream: &Stream,
     handshake: &mut Handshake,
     progress: &mut Progress,
     authenticator: Option<&dyn Authenticator>,
+    lane: Option<&Lane>,
     read: &mut BytesMut,
-) -> Result<Option<Progress>, HandshakeError> {
+) -> Result<Option<Turn>, HandshakeError> {
     if write_all(stream, handshake.output()).await.is_err() {
         return Err(handshake.closed());
     }
     match progress {
         Progress::Established(_) => return Ok(None),
+        // What is there has not had its turn yet.
+        Progress::Waiting if handshake.labours(read) => {}
         Progress::Waiting => {
             read.reserve(FIRST_READ);
             match poll_fn(|cx| stream.poll_read(cx, read, usize::MAX)).await {
@@ -315,8 +355,10 @@ async fn proceed(
             handshake.decided(verdict)?;
         }
     }
-    let next = handshake.input(read, Instant::now().into_std())?;
-    Ok(Some(next))
+    match lane {
+        Some(lane) if handshake.labours(read) => Ok(lane.turn().await),
+        _ => Ok(None),
+    }
 }
 
 /// Sends the last octets of a handshake that failed, and says good-bye.
@@ -393,5 +435,87 @@ pub(super) fn good_bye_until(life: Life) -> Instant {
     match life {
         Life::Draining(Some(deadline)) => until.min(Instant::from_std(deadline)),
         Life::Open | Life::Draining(None) | Life::Ended => until,
+    }
+}
+
+#[cfg(all(test, feature = "curve"))]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::mechanism::Role;
+    use crate::pattern::SocketType;
+    use crate::security::{KeyPair, SecretKey};
+
+    fn key(seed: u8) -> Arc<KeyPair> {
+        Arc::new(SecretKey::from_bytes(&[seed; 32]).into())
+    }
+
+    fn begin(role: &Role) -> Handshake {
+        let config = HandshakeConfig {
+            socket_type: SocketType::Pair,
+            identity: Default::default(),
+            properties: Default::default(),
+            address: PeerAddress::Adopted,
+            domain: String::new(),
+            limits: Default::default(),
+            heartbeat: None,
+            timeout: Duration::from_secs(30),
+        };
+        let mechanism = role.begin(config.announcement(), Asked::Never).unwrap();
+        Handshake::new(config, mechanism, Instant::now().into_std())
+    }
+
+    /// All that a client says until it is welcomed.
+    fn hello() -> BytesMut {
+        let server = Role::CurveServer { own: key(2) };
+        let mut client = begin(&Role::CurveClient {
+            server: *key(2).public_key(),
+            own: key(1),
+        });
+        let mut greeting = begin(&server).output().split();
+        let now = Instant::now().into_std();
+        client.input(&mut greeting, now).unwrap();
+        client.output().split()
+    }
+
+    #[tokio::test]
+    async fn what_takes_long_has_its_turn_or_is_begun_again() {
+        let (near, mut far) = duplex(4096);
+        let stream = Stream::adopted(near);
+        let lane = Lane::new();
+        let mut handshake = begin(&Role::CurveServer { own: key(2) });
+        let mut read = BytesMut::new();
+        let hello = hello();
+        let (last, most) = hello.split_last().unwrap();
+        far.write_all(most).await.unwrap();
+
+        // The turn of somebody else. What is not whole does not wait for it.
+        let another = lane.turn().await;
+        let mut progress = Progress::Waiting;
+        let mut begun = || {
+            let mut cx = Context::from_waker(Waker::noop());
+            let step = proceed(
+                &stream,
+                &mut handshake,
+                &mut progress,
+                None,
+                Some(&lane),
+                &mut read,
+            );
+            let polled = pin!(step).poll(&mut cx).map(Result::unwrap);
+            (polled.map(|turn| turn.is_some()), read.len())
+        };
+        assert_eq!(begun(), (Poll::Ready(false), most.len()));
+        far.write_all(&[*last, 0]).await.unwrap();
+        // Whatever came with it is read, and then no more, however often it is begun.
+        for _ in 0..3 {
+            assert_eq!(begun(), (Poll::Pending, hello.len() + 1));
+            far.write_all(&[0]).await.unwrap();
+        }
+        drop(another);
+        assert_eq!(begun(), (Poll::Ready(true), hello.len() + 1));
     }
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -52,6 +53,14 @@ impl Tasks {
         // The sender is `self`: it cannot be gone.
         let _ = live.wait_for(|live| *live == 0).await;
     }
+}
+
+/// Runs `job` on a thread beside those that run tasks; `None` if the runtime ends before it does. Dropped, what has begun
+/// is still done, for nobody.
+pub(super) async fn aside<T: Send + 'static>(
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    spawn_blocking(job).await.ok()
 }
 
 /// There is no Tokio runtime to spawn on.

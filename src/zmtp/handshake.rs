@@ -170,6 +170,20 @@ impl Handshake {
         }
     }
 
+    /// Whether `buf` has a whole command that takes long to answer.
+    pub(crate) fn labours(&self, buf: &[u8]) -> bool {
+        let commands = match self.stage {
+            Stage::Greeting => buf.get(GREETING_LEN..),
+            Stage::Commands { .. } => Some(buf),
+            Stage::Decision { .. } | Stage::Met(_) | Stage::Done => None,
+        };
+        let Some(commands) = commands.filter(|_| self.mechanism.labours()) else {
+            return false;
+        };
+        matches!(FrameHeader::parse(commands), Ok(Some(header))
+            if commands.len() - header.header_len >= header.body_len)
+    }
+
     /// The authenticator's answer about the candidate of [`Progress::Decide`].
     pub(crate) fn decided(
         &mut self,

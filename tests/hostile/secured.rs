@@ -305,6 +305,35 @@ mod curve {
         .await;
     }
 
+    /// All that a handshake of CURVE needs is one thread beside that of the runtime, and it is taken: whoever is here does
+    /// not notice, and the newcomer has its time and no more.
+    #[test]
+    fn what_a_newcomer_makes_us_compute_holds_up_nobody_who_is_here() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().max_blocking_threads(1).build();
+        runtime.unwrap().block_on(whole(async {
+            let keys = Keys::new();
+            let pull = PullSocket::builder()
+                .security(keys.server())
+                .handshake_timeout(Duration::from_millis(500))
+                .build();
+            let push = PushSocket::builder().security(keys.client()).build();
+            let mut attacked = Attacked::with(pull, push).await;
+            let (give_back, taken) = std::sync::mpsc::sync_channel::<()>(0);
+            let held = tokio::task::spawn_blocking(move || taken.recv());
+
+            let mut events = attacked.pull.monitor();
+            let newcomer = PushSocket::builder().security(keys.client()).build();
+            newcomer.connect(attacked.at.clone()).unwrap();
+            let cause = attacked.during(end(&mut events)).await;
+            assert_eq!(cause, Cause::Handshake(HandshakeError::TimedOut));
+
+            drop(give_back);
+            assert!(held.await.unwrap().is_err());
+            within(attacked.pull.wait_for_peers(2)).await.unwrap();
+        }));
+    }
+
     /// Joins a PUSH to a PULL through somebody who passes everything on until the PULL has had its first message; then
     /// `meddle` makes of what the PUSH writes something else.
     async fn meddled(meddle: impl Fn(&mut Vec<u8>) + Send + 'static) -> Cause {

@@ -227,6 +227,14 @@ impl Mechanism for CurveServer {
         self.state = State::Met { session, heard };
     }
 
+    /// Each of them: two multiplications of points.
+    fn labours(&self) -> bool {
+        matches!(
+            self.state,
+            State::AwaitsHello(_) | State::AwaitsInitiate { .. }
+        )
+    }
+
     /// C3
     fn expires(&self) -> Option<(Instant, HandshakeError)> {
         match self.state {

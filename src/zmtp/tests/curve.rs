@@ -308,3 +308,28 @@ fn f11_the_limits_are_those_of_the_frames_within() {
     let too_many = Err(ProtocolError::TooManyFrames { limit: 2 });
     assert_eq!(refused(["a", "b", "c"].into()), too_many);
 }
+
+#[test]
+fn whole_commands_to_a_server_take_long() {
+    let now = Instant::now();
+    let [mut server, mut client] =
+        [server(), client()].map(|role| Shaking::new(config(SocketType::Pair), &role, now));
+    let verdict = Ok(Principal::new("anybody"));
+    let greeting = server.handshake.output().split();
+    let hello = client.step(&greeting, now, &verdict).unwrap();
+    assert!(!client.handshake.labours(&greeting));
+    for end in 0..hello.len() {
+        assert!(!server.handshake.labours(&hello[..end]));
+    }
+    assert!(server.handshake.labours(&hello));
+    // The greeting alone, and then the rest.
+    server.step(&hello[..64], now, &verdict).unwrap();
+    assert!(!server.handshake.labours(&hello[64..hello.len() - 1]));
+    assert!(server.handshake.labours(&hello[64..]));
+    let welcome = server.step(&hello[64..], now, &verdict).unwrap();
+    let initiate = client.step(&welcome, now, &verdict).unwrap();
+    assert!(!server.handshake.labours(&initiate[..initiate.len() - 1]));
+    assert!(server.handshake.labours(&initiate));
+    server.step(&initiate, now, &verdict).unwrap();
+    assert!(!server.handshake.labours(&initiate));
+}
