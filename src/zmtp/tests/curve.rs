@@ -308,3 +308,33 @@ fn f11_the_limits_are_those_of_the_frames_within() {
     let too_many = Err(ProtocolError::TooManyFrames { limit: 2 });
     assert_eq!(refused(["a", "b", "c"].into()), too_many);
 }
+
+// Frames are opened in batches of 256 KiB; what is open and waits for its message's end is not one.
+#[test]
+fn f7_a_message_of_many_frames_is_opened_however_much_of_it_waits() {
+    let now = Instant::now();
+    let (mut push, mut pull) = secure((SocketType::Push, SocketType::Pull), usize::MAX, now);
+    let message: Message = std::iter::repeat_n(vec![7; 30 << 10], 40).collect();
+    let sealed = push.sealed_message(message.clone());
+    let (first, rest) = sealed.split_at(sealed.len() / 2);
+    assert_eq!(pull.receive(first, now), Ok(vec![]));
+    assert_eq!(pull.receive(rest, now), Ok(vec![Seen::Message(message)]));
+    // Nothing can be read past what is to be opened.
+    assert!(pull.engine.body().is_none());
+    assert_eq!(pull.engine.read_ahead(), usize::MAX);
+}
+
+#[test]
+fn g9_the_greeting_says_who_is_the_server() {
+    let now = Instant::now();
+    let roles = [
+        (Role::Null, 0),
+        (Role::PlainServer, 1),
+        (client(), 0),
+        (server(), 1),
+    ];
+    for (role, as_server) in roles {
+        let mut side = Shaking::new(config(SocketType::Pair), &role, now);
+        assert_eq!(side.handshake.output()[32], as_server, "{role:?}");
+    }
+}
