@@ -154,6 +154,10 @@ mod load_balance {
         let side = side(10);
         let [one, two] = side.pipes();
         one.outbox.end(Life::Ended);
+        let kept = side.with(|policy, queues| policy.reserve(queues));
+        assert_eq!(kept.unwrap().id, two.id);
+        let [three] = side.pipes();
+        three.outbox.end(Life::Ended);
         side.goes_to(&two);
         side.goes_to(&two);
     }
