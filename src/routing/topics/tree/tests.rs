@@ -32,6 +32,11 @@ impl<V> TopicTree<V> {
         assert_eq!(topics, self.topics);
         assert_eq!(seen + self.free_len, self.nodes.len());
     }
+
+    /// For how many nodes there is memory.
+    pub(in super::super) fn places(&self) -> usize {
+        self.nodes.capacity()
+    }
 }
 
 fn tree(topics: &[&[u8]]) -> TopicTree<()> {
