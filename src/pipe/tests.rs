@@ -316,6 +316,7 @@ fn what_is_sent_within_the_process_waits_for_the_other_socket() {
     assert_eq!(pair.near.outbox.waiting(), 0);
     let stats = pair.far.inbox.stats();
     assert_eq!((stats.messages_received, stats.octets_received), (2, 14));
+    assert_eq!(stats.queued_in, 2);
 }
 
 // A7
