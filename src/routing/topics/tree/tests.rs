@@ -199,3 +199,32 @@ fn compaction_tells_where_topics_went() {
     }
     assert!(tree.compact(0).is_none());
 }
+
+#[test]
+fn memory_is_not_given_back_while_a_third_of_it_is_in_use() {
+    let mut tree = TopicTree::new();
+    let ids: Vec<_> = (0..9_000_u32)
+        .map(|number| tree.insert(&number.to_be_bytes(), ()).0)
+        .collect();
+    for id in &ids[..6_000] {
+        tree.remove(*id);
+        assert!(tree.compact(0).is_none());
+    }
+    for id in &ids[6_000..7_000] {
+        tree.remove(*id);
+    }
+    assert!(tree.compact(0).is_some());
+}
+
+#[test]
+fn a_tree_grows_by_halves_so_that_little_is_kept_in_reserve() {
+    let mut tree = TopicTree::new();
+    let mut grown = 0;
+    for number in 0..20_000_u32 {
+        let before = tree.nodes.capacity();
+        tree.insert(&number.to_be_bytes(), ());
+        grown += usize::from(tree.nodes.capacity() != before);
+        assert!(tree.nodes.capacity() <= tree.nodes.len() * 3 / 2 + 9);
+    }
+    assert!(grown < 30, "{grown} times");
+}
