@@ -338,3 +338,21 @@ fn g9_the_greeting_says_who_is_the_server() {
         assert_eq!(side.handshake.output()[32], as_server, "{role:?}");
     }
 }
+
+#[test]
+fn f11_an_encrypted_frame_that_is_too_large_is_known_by_its_header() {
+    let now = Instant::now();
+    let limit = Limits::default().max_message_size;
+    for (size, refused) in [(limit, false), (limit + 1, true), (2 * limit, true)] {
+        let (_, mut pull) = secure((SocketType::Push, SocketType::Pull), usize::MAX, now);
+        let mut header = Vec::new();
+        // C6: what a MESSAGE adds.
+        put_header(&mut header, false, 33 + size);
+        let expected = if refused {
+            Err(ProtocolError::MessageTooLarge { size, limit })
+        } else {
+            Ok(vec![])
+        };
+        assert_eq!(pull.receive(&header, now), expected);
+    }
+}
