@@ -93,3 +93,13 @@ pub(super) fn failed(step: Result<Step, HandshakeError>) -> HandshakeError {
 pub(super) fn goes_on(step: Result<Step, HandshakeError>) {
     assert!(matches!(step, Ok(Step::Continue)), "{step:?}");
 }
+
+#[test]
+fn a_role_is_shown_by_its_name_and_no_secret_is() {
+    let client = Role::PlainClient {
+        user: "user".into(),
+        password: Password::new("secret").unwrap(),
+    };
+    let shown = [Role::Null, client, Role::PlainServer].map(|role| format!("{role:?}"));
+    assert_eq!(shown, ["NULL", "PLAIN client", "PLAIN server"]);
+}

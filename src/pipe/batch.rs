@@ -114,7 +114,7 @@ impl Writing {
 
     /// Notes that `n` more octets are written. At the end everything is forgotten and the buffers are kept for reuse.
     pub fn advance(&mut self, mut n: usize) {
-        while n > 0 {
+        loop {
             let until = self
                 .bodies
                 .get(self.bodies_done)
@@ -390,6 +390,56 @@ mod tests {
         assert!(catch_unwind(written).is_err());
         assert!(writing.is_empty() && !writing.is_begun());
         assert!(writing.into_unsent().is_empty());
+    }
+
+    #[test]
+    fn small_messages_leave_in_one_piece_and_a_large_body_from_where_it_is() {
+        let mut slices = [IoSlice::new(&[]); 3];
+        let body = Bytes::from(vec![7; LARGE - 1]);
+        let small = writing(&["a".into(), body.into(), vec![8; 300].into()]);
+        assert_eq!(small.slices(&mut slices), 1);
+        let body = Bytes::from(vec![7; LARGE]);
+        let large = writing(&["a".into(), body.clone().into(), "b".into()]);
+        assert_eq!(large.slices(&mut slices), 3);
+        assert_eq!(slices[1].as_ptr(), body.as_ptr());
+    }
+
+    #[test]
+    fn it_is_begun_from_its_first_octet_to_its_last() {
+        let mut writing = writing(&messages());
+        let size = writing.size();
+        assert!(!writing.is_begun() && !writing.is_empty());
+        for _ in 1..size {
+            writing.advance(1);
+            assert!(writing.is_begun());
+            assert_eq!((writing.size(), writing.messages()), (size, 5));
+        }
+        writing.advance(1);
+        assert!(!writing.is_begun() && writing.is_empty());
+        assert_eq!((writing.size(), writing.messages()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_framed_already_is_written_as_it_is() {
+        let mut writing = writing(&["m".into()]);
+        writing.push_framed(b"\x04\x05\x04PING");
+        writing.push_framed(b"");
+        assert_eq!((writing.size(), writing.messages()), (10, 1));
+        assert_eq!(
+            write(&mut writing, 7, usize::MAX),
+            b"\0\x01m\x04\x05\x04PING"
+        );
+    }
+
+    // A thousand idle connections that were busy once must not keep what that took.
+    #[test]
+    fn a_queue_keeps_its_buffer_for_the_next_batch_unless_that_is_huge() {
+        for (len, kept) in [(1_000, true), (KEEP + 1, false)] {
+            let mut writing = Writing::default();
+            writing.push_framed(&vec![7; len]);
+            writing.clear();
+            assert_eq!(writing.octets.capacity() >= len, kept);
+        }
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod inbox;
 mod outbox;
 mod outgoing;
 mod ready;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError};

@@ -132,3 +132,30 @@ impl DerefMut for PlaceGuard<'_> {
         &mut self.sending.queues.places[self.index]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::pipe::tests::{config, marks};
+    use crate::pipe::{Claim, Pipe};
+
+    #[test]
+    fn the_place_of_a_pipe_that_is_gone_is_used_again_with_nothing_in_it() {
+        let config = config(marks(9), marks(9));
+        let pipe = || Pipe::wire(&config, false);
+        let pipes = [pipe(), pipe(), pipe()];
+        for (index, pipe) in pipes.iter().enumerate() {
+            for _ in 0..=index {
+                pipe.outbox.push(&"message".into(), Claim::Turn);
+            }
+        }
+        let [one, two, three] = pipes;
+        drop(two);
+        let (new, last) = (pipe(), pipe());
+        let waiting = [&one, &new, &three, &last].map(|pipe| pipe.outbox.waiting());
+        assert_eq!(waiting, [1, 0, 3, 0]);
+        new.outbox.push(&"message".into(), Claim::Turn);
+        assert_eq!((one.outbox.waiting(), three.outbox.waiting()), (1, 3));
+        let places = config.outgoing.with(|sending| sending.queues.places.len());
+        assert_eq!(places, 4);
+    }
+}

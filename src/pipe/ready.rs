@@ -136,3 +136,148 @@ impl Drop for Waiting<'_> {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::pipe::tests::{Counter, announced, config, marks};
+
+    fn pipe() -> Arc<Pipe> {
+        Pipe::wire(&config(marks(1), marks(1)), false)
+    }
+
+    /// A task that waits at `list` until it is woken once.
+    struct Task<'a> {
+        waits: Pin<Box<dyn Future<Output = ()> + 'a>>,
+        woken: Arc<Counter>,
+    }
+
+    impl<'a> Task<'a> {
+        fn at(list: &'a ReadyList) -> Self {
+            let mut looks = 0;
+            let attempt = move || {
+                looks += 1;
+                // Once before it waits, once more when it can be woken.
+                (looks > 2).then_some(())
+            };
+            let mut task = Self {
+                waits: Box::pin(list.until(attempt)),
+                woken: Arc::default(),
+            };
+            assert!(!task.is_over());
+            task
+        }
+
+        fn is_over(&mut self) -> bool {
+            let waker = Waker::from(self.woken.clone());
+            let polled = self.waits.as_mut().poll(&mut Context::from_waker(&waker));
+            polled == Poll::Ready(())
+        }
+    }
+
+    fn woken(tasks: &[Task<'_>]) -> usize {
+        tasks.iter().map(|task| task.woken.count()).sum()
+    }
+
+    #[test]
+    fn pipes_are_listed_in_the_order_of_their_announcements_until_somebody_looks() {
+        let list = ReadyList::new(Wake::One);
+        let (one, two) = (pipe(), pipe());
+        list.announce(&two);
+        list.announce(&one);
+        let mut listed = Vec::new();
+        list.drain(|pipe| listed.push(pipe.id));
+        assert_eq!(listed, [two.id, one.id]);
+        assert_eq!(announced(&list), 0);
+        list.announce(&one);
+        assert_eq!(announced(&list), 1);
+    }
+
+    #[test]
+    fn a_list_that_nobody_drains_or_that_is_closed_keeps_no_pipe() {
+        let pipe = pipe();
+        let undrained = ReadyList::new(Wake::AllUnlisted);
+        undrained.announce(&pipe);
+        let closed = ReadyList::new(Wake::All);
+        closed.announce(&pipe);
+        closed.close();
+        closed.announce(&pipe);
+        assert_eq!(Arc::strong_count(&pipe), 1);
+        assert_eq!((announced(&undrained), announced(&closed)), (0, 0));
+    }
+
+    #[test]
+    fn an_announcement_wakes_one_reader_or_all_writers() {
+        for (wake, expected) in [(Wake::One, 1), (Wake::All, 3), (Wake::AllUnlisted, 3)] {
+            let list = ReadyList::new(wake);
+            let tasks = [Task::at(&list), Task::at(&list), Task::at(&list)];
+            list.announce(&pipe());
+            assert_eq!(woken(&tasks), expected);
+        }
+    }
+
+    #[test]
+    fn whoever_leaves_something_wakes_one_more_and_the_end_wakes_all() {
+        let list = ReadyList::new(Wake::One);
+        let mut tasks = [Task::at(&list), Task::at(&list), Task::at(&list)];
+        list.pass_on();
+        assert_eq!(woken(&tasks), 1);
+        assert!(tasks[0].is_over(), "it waited longest");
+        list.wake_all();
+        assert_eq!(woken(&tasks), 3);
+        let tasks = [Task::at(&list), Task::at(&list)];
+        list.close();
+        assert_eq!(woken(&tasks), 2);
+    }
+
+    #[test]
+    fn a_wake_up_goes_to_the_next_if_who_was_meant_is_gone() {
+        let list = ReadyList::new(Wake::One);
+        let first = Task::at(&list);
+        let mut second = Task::at(&list);
+        list.announce(&pipe());
+        drop(first);
+        assert_eq!(second.woken.count(), 1);
+        assert!(second.is_over());
+    }
+
+    #[test]
+    fn a_task_is_awaited_for_as_long_as_it_waits() {
+        let list = ReadyList::new(Wake::One);
+        assert!(!list.is_awaited());
+        let one = Task::at(&list);
+        let two = Task::at(&list);
+        drop(one);
+        assert!(list.is_awaited());
+        drop(two);
+        assert!(!list.is_awaited());
+        let mut at_once = Box::pin(list.until(|| Some(7)));
+        let polled = at_once
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(polled, Poll::Ready(7));
+    }
+
+    #[test]
+    fn a_waker_that_panics_does_not_reach_whoever_announces() {
+        struct Bad;
+
+        impl std::task::Wake for Bad {
+            fn wake(self: Arc<Self>) {
+                panic!("a waker that panics");
+            }
+        }
+
+        let list = ReadyList::new(Wake::All);
+        let mut waits = Box::pin(list.until(|| None::<()>));
+        let waker = Waker::from(Arc::new(Bad));
+        let polled = waits.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        list.announce(&pipe());
+        assert_eq!(announced(&list), 1);
+    }
+}

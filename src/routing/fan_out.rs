@@ -202,50 +202,44 @@ impl FanOut {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Marks;
-    use crate::pipe::{Outgoing, PipeConfig, ReadyList, Wake};
+    use crate::pipe::PipeConfig;
+    use crate::pipe::tests::{config, marks};
 
-    /// What a socket sends: no queue yet, one message fits each.
-    fn outgoing() -> (Arc<Outgoing<()>>, PipeConfig) {
-        let outgoing = Arc::new(Outgoing::new(()));
-        let config = PipeConfig {
-            send: Marks {
-                messages: 1,
-                octets: 0,
-            },
-            recv: Marks::default(),
-            conflate: false,
-            outgoing: outgoing.clone(),
-            readable: Arc::new(ReadyList::new(Wake::One)),
-            writable: Arc::new(ReadyList::new(Wake::AllUnlisted)),
-        };
-        (outgoing, config)
+    /// A socket whose queues hold one message each.
+    fn socket() -> PipeConfig {
+        config(marks(1), marks(1))
     }
 
     // S8
     #[test]
     fn what_must_not_be_dropped_waits_for_a_pipe_that_a_welcome_message_filled() {
-        let (outgoing, config) = outgoing();
+        let config = socket();
         let mut fan_out = FanOut::new(Audience::Everyone);
         let pipe = Pipe::wire(&config, false);
         fan_out.add(pipe.clone());
         pipe.outbox.push(&"welcome".into(), Claim::Aside);
         let news = "news".into();
-        assert!(!outgoing.with(|sending| fan_out.try_send_to_all(&mut sending.queues, &news)));
+        assert!(
+            !config
+                .outgoing
+                .with(|sending| fan_out.try_send_to_all(&mut sending.queues, &news))
+        );
         assert_eq!(pipe.outbox.stats().dropped.full, 0);
     }
 
     // S8
     #[test]
     fn a_message_that_waits_for_a_full_pipe_goes_on_when_that_no_longer_wants_it() {
-        let (outgoing, config) = outgoing();
+        let config = socket();
         let mut fan_out = FanOut::new(Audience::Subscribers);
         let pipe = Pipe::wire(&config, false);
         fan_out.add(pipe.clone());
         fan_out.subscribe(&pipe, b"news");
         let sent = |fan_out: &mut FanOut, text: &'static str| {
             let message = text.into();
-            outgoing.with(|sending| fan_out.try_send_to_all(&mut sending.queues, &message))
+            config
+                .outgoing
+                .with(|sending| fan_out.try_send_to_all(&mut sending.queues, &message))
         };
         assert!(sent(&mut fan_out, "news 1"));
         assert!(!sent(&mut fan_out, "news 2"));
@@ -260,14 +254,16 @@ mod tests {
     // Whoever drops what does not fit never asks who is full.
     #[test]
     fn pipes_that_come_and_go_or_fill_again_and_again_leave_nothing_behind() {
-        let (outgoing, config) = outgoing();
+        let config = socket();
         let mut fan_out = FanOut::new(Audience::Everyone);
         for _ in 0..3 {
             let pipe = Pipe::wire(&config, false);
             fan_out.add(pipe.clone());
             for _ in 0..3 {
                 let last = "last value".into();
-                outgoing.with(|sending| fan_out.send_to(&mut sending.queues, &pipe, &last));
+                config
+                    .outgoing
+                    .with(|sending| fan_out.send_to(&mut sending.queues, &pipe, &last));
                 pipe.outbox.discard(|dropped| &mut dropped.peer_gone);
             }
             assert_eq!(fan_out.full.len(), 1);

@@ -11,3 +11,6 @@ pub(crate) use self::fair_queue::FairQueue;
 pub(crate) use self::fan_out::{Audience, FanOut};
 pub(crate) use self::load_balance::{Dealt, LoadBalance};
 pub(crate) use self::topics::{TopicIndex, TopicSet};
+
+#[cfg(test)]
+mod tests;

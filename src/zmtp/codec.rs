@@ -418,6 +418,8 @@ mod tests {
         assert_eq!(decode(ZmtpCodec::with_limits(2, 2), octets), Ok(expected));
         // A subscription to the longest topic.
         let limit = 10 + 64 * 1024;
+        let longest = b"\x06\0\0\0\0\0\x01\0\x0a";
+        assert_eq!(decode(ZmtpCodec::with_limits(10, 1), longest), Ok(vec![]));
         let long = b"\x06\0\0\0\0\0\x01\0\x0b";
         let too_large = Err(ProtocolError::CommandTooLarge {
             size: limit + 1,
@@ -459,6 +461,90 @@ mod tests {
             assert_eq!(owned, own, "{len}");
             assert_eq!(decoded, messages.map(Item::Message), "{len}");
         }
+    }
+
+    // As `Framed` has it: all octets come through the one buffer.
+    #[test]
+    fn a_large_body_that_arrives_in_pieces_takes_nothing_of_what_follows() {
+        for piece in [1_000, LARGE, MAX_AHEAD, usize::MAX] {
+            let mut codec = ZmtpCodec::new();
+            let (mut octets, mut buf) = (BytesMut::new(), BytesMut::new());
+            let messages = [
+                Message::from(("key", vec![7; 5 * LARGE], "tail")),
+                "next".into(),
+                [vec![8; LARGE], vec![9; LARGE]].into(),
+            ];
+            for message in &messages {
+                encode_message(message, &mut octets);
+            }
+            let mut decoded = Vec::new();
+            while !octets.is_empty() {
+                let arrived = octets.split_to(piece.min(octets.len()));
+                buf.extend_from_slice(&arrived);
+                decoded.extend(std::iter::from_fn(|| codec.decode(&mut buf).unwrap()));
+            }
+            assert_eq!(decoded, messages.map(Item::Message), "{piece}");
+        }
+    }
+
+    #[test]
+    fn f11_the_frames_of_a_message_in_pieces_are_counted_together() {
+        let codec = || ZmtpCodec::with_limits(3 * LARGE, 3);
+        let frames = |count: usize, len: usize| {
+            let mut octets = BytesMut::new();
+            let message = std::iter::repeat_n(vec![7; len], count).collect();
+            encode_message(&message, &mut octets);
+            decode(codec(), &octets).map(|items| items.len())
+        };
+        assert_eq!(frames(3, LARGE), Ok(1));
+        let (size, limit) = (3 * LARGE + 3, 3 * LARGE);
+        assert_eq!(
+            frames(3, LARGE + 1),
+            Err(ProtocolError::MessageTooLarge { size, limit })
+        );
+        assert_eq!(frames(4, 0), Err(ProtocolError::TooManyFrames { limit: 3 }));
+        // The next message is counted anew.
+        let mut octets = BytesMut::new();
+        for _ in 0..2 {
+            encode_message(
+                &Message::from([(); 3].map(|()| vec![7; LARGE])),
+                &mut octets,
+            );
+        }
+        assert_eq!(decode(codec(), &octets).map(|items| items.len()), Ok(2));
+    }
+
+    #[test]
+    fn a_run_tells_how_far_it_reaches_and_ends_before_what_does_not_stay() {
+        let mut codec = ZmtpCodec::new();
+        let mut buf = BytesMut::new();
+        encode_message(&"a".into(), &mut buf);
+        encode_message(&("bc", "def").into(), &mut buf);
+        let len = buf.len();
+        buf.extend_from_slice(b"\x04\x05\x04PING");
+        encode_message(&Message::from(vec![7; LARGE]), &mut buf);
+        let run = |messages, len, size| Extent {
+            len,
+            messages,
+            size,
+        };
+        let mut next = |buf: &mut BytesMut, most| codec.next(buf, most).unwrap();
+        let Some(Piece::Run(extent)) = next(&mut buf, usize::MAX) else {
+            panic!("no run");
+        };
+        assert_eq!(extent, run(2, len, 6));
+        drop(Run::cut(&mut buf, extent, BytesMut::new));
+        let command = next(&mut buf, usize::MAX);
+        assert!(matches!(command, Some(Piece::Command(_))), "{command:?}");
+        let large = next(&mut buf, usize::MAX);
+        assert!(matches!(large, Some(Piece::Message(_))), "{large:?}");
+        // No more than are wanted.
+        encode_message(&"a".into(), &mut buf);
+        encode_message(&"bc".into(), &mut buf);
+        let Some(Piece::Run(extent)) = next(&mut buf, 1) else {
+            panic!("no run");
+        };
+        assert_eq!(extent, run(1, 3, 1));
     }
 
     #[test]

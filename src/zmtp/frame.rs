@@ -225,6 +225,20 @@ mod tests {
     }
 
     #[test]
+    fn a_single_short_frame_is_known_by_its_first_octets() {
+        assert_eq!(short_single(&[0, 5, 1]), Some(5));
+        for other in [
+            &[1, 5][..],
+            &[4, 5],
+            &[2, 0, 0, 0, 0, 0, 0, 0, 5],
+            &[0],
+            &[],
+        ] {
+            assert_eq!(short_single(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
     fn a_message_is_encoded_frame_by_frame() {
         let mut out = Vec::new();
         encode_message(&Message::from("hello"), &mut out);

@@ -178,6 +178,10 @@ mod tests {
             assert_eq!(decoded.version, version, "{major}.{minor}");
         }
         assert!(Version::V3_0 < Version::V3_1);
+        assert_eq!(
+            format!("{} {:>4}", Version::V3_0, Version::V3_1),
+            "3.0  3.1"
+        );
     }
 
     #[test]
@@ -188,7 +192,8 @@ mod tests {
         assert_eq!(Greeting::decode(v2), unsupported(2));
         assert_eq!(Greeting::decode(&v2[..11]), unsupported(2));
         assert_eq!(Greeting::decode(&v2[..10]), Ok(None));
-        // 1.0: an identity frame, anonymous, short or long.
+        // 1.0: an identity frame, anonymous, short or long. The length alone says nothing yet.
+        assert_eq!(Greeting::decode(b"\x05"), Ok(None));
         assert_eq!(Greeting::decode(b"\x01\0"), unsupported(1));
         assert_eq!(Greeting::decode(b"\x05\0name"), unsupported(1));
         assert_eq!(

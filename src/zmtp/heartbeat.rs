@@ -221,6 +221,23 @@ mod tests {
         assert_eq!(heartbeat.on_timeout(end + SECOND), gone);
     }
 
+    // A machine that was stopped for half the time was busy, too, for all that anybody knows.
+    #[test]
+    fn h5_whoever_looks_late_by_more_than_half_the_timeout_asks_again() {
+        let start = Instant::now();
+        let config = HeartbeatConfig {
+            timeout: 10 * SECOND,
+            ..config()
+        };
+        let end = start + 20 * SECOND;
+        for (late, gone) in [(4 * SECOND, true), (5 * SECOND, true), (6 * SECOND, false)] {
+            let mut heartbeat = Heartbeat::new(Some(config), start);
+            let ping = heartbeat.on_timeout(start + 10 * SECOND);
+            assert_eq!(ping, Ok(Some(300)));
+            assert_eq!(heartbeat.on_timeout(end + late).is_err(), gone, "{late:?}");
+        }
+    }
+
     #[test]
     fn h4_time_in_which_nobody_listened_does_not_count_against_the_peers_ttl() {
         let start = Instant::now();

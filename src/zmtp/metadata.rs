@@ -225,11 +225,35 @@ mod tests {
         ] {
             assert_eq!(metadata.set(wrong, ""), Err(MetadataError::Name), "{wrong}");
         }
+        let long = &long[..255];
+        assert_eq!(metadata.set(long, ""), Ok(()));
         let much = vec![0; MAX_OWN_SIZE];
         assert_eq!(metadata.set("X-a", much), Err(MetadataError::TooMuch));
 
         let mut out = BytesMut::new();
         metadata.encode(&mut out);
         assert_eq!(decode(&out), Ok(metadata));
+    }
+
+    // What is refused here would be refused by a peer with our limits.
+    #[test]
+    fn a_socket_has_so_many_properties_of_its_own_of_so_many_octets() {
+        let mut metadata = Metadata::new();
+        for number in 0..MAX_OWN {
+            metadata.set(&format!("X-{number}"), "").unwrap();
+        }
+        assert_eq!(metadata.set("X-more", ""), Err(MetadataError::TooMuch));
+        assert_eq!(metadata.set("X-0", "another"), Ok(()));
+        assert_eq!(metadata.iter().len(), MAX_OWN);
+
+        let mut metadata = Metadata::new();
+        metadata.set("X-one", vec![0; 1_000]).unwrap();
+        let rest = MAX_OWN_SIZE - "X-one".len() - 1_000 - "X-two".len();
+        let over = metadata.set("X-two", vec![0; rest + 1]);
+        assert_eq!(over, Err(MetadataError::TooMuch));
+        assert_eq!(metadata.set("X-two", vec![0; rest]), Ok(()));
+        assert_eq!(metadata.set("X-3", ""), Err(MetadataError::TooMuch));
+        // In the place of one, only what that leaves counts.
+        assert_eq!(metadata.set("X-one", vec![1; 1_000]), Ok(()));
     }
 }

@@ -149,3 +149,71 @@ fn multipart(octets: &[u8]) -> Option<(Message, usize)> {
     let frames = bodies.into_iter().map(|body| whole.slice(body));
     Some((Message::from_vec(frames.collect())?, at))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(messages: &[Message], room: usize) -> (BytesMut, Extent) {
+        let mut octets = BytesMut::with_capacity(room);
+        for message in messages {
+            encode_message(message, &mut octets);
+        }
+        let extent = Extent {
+            len: octets.len(),
+            messages: messages.len(),
+            size: messages.iter().map(Message::size).sum(),
+        };
+        (octets, extent)
+    }
+
+    fn messages_of(mut run: Run) -> Vec<Message> {
+        std::iter::from_fn(|| run.next()).collect()
+    }
+
+    // Reads are large: what is one message of many octets must not be copied, nor a small one hold on to them.
+    #[test]
+    fn what_fills_a_buffer_leaves_with_it_and_a_small_part_is_copied_out() {
+        let messages = [Message::from(vec![7; 300]), "a".into()];
+        for (room, behind, leaves) in [
+            (400, 0, true),
+            (4 * 305, 100, true),
+            (4 * 305 + 50, 100, false),
+            (800, 320, false),
+        ] {
+            let (mut buf, extent) = encoded(&messages, room);
+            assert_eq!((buf.capacity(), extent.len), (room, 312));
+            buf.resize(extent.len + behind, 9);
+            let place = buf.as_ptr();
+            let run = Run::cut(&mut buf, extent, BytesMut::new);
+            assert_eq!(
+                run.octets.as_ptr() == place,
+                leaves,
+                "{room}, {behind} behind"
+            );
+            assert_eq!(buf, vec![9; behind]);
+            assert_eq!(run.messages(), 2);
+            assert_eq!(messages_of(run), messages);
+        }
+    }
+
+    #[test]
+    fn messages_are_put_into_a_buffer_as_far_as_it_has_room_and_it_never_grows() {
+        let message = Message::from("message");
+        // A header may take nine octets.
+        for (room, fit) in [(15, 0), (16, 1), (24, 1), (25, 2), (16 + 3 * 9, 4)] {
+            let mut run = Run::within(BytesMut::with_capacity(room));
+            let put = (0..10).take_while(|_| run.append(&message)).count();
+            assert_eq!((put, run.messages()), (fit, fit), "{room}");
+            let messages: Vec<_> = std::iter::from_fn(|| run.next()).collect();
+            assert_eq!(messages, vec![message.clone(); fit]);
+            assert_eq!(run.into_octets().capacity(), room);
+        }
+        let frames = Message::from(["x"; 10]);
+        for (room, fits) in [(30, false), (99, false), (100, true)] {
+            let mut run = Run::within(BytesMut::with_capacity(room));
+            assert_eq!(run.append(&frames), fits, "{room}");
+            assert_eq!(run.into_octets().capacity(), room);
+        }
+    }
+}

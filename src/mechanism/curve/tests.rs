@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 
-use super::boxes::{Nonce, SharedKey};
+use super::boxes::{HEAD, Nonce, SharedKey};
 use super::*;
 use crate::mechanism::tests::{Side, failed, goes_on, met, to_decide};
 use crate::mechanism::{Asked, Role, Step, Traffic};
@@ -548,4 +548,19 @@ fn two_clients_are_told_that_they_are_two_clients() {
         error.to_string(),
         "both sides are CURVE clients; one has to be the server"
     );
+}
+
+#[test]
+fn sealing_leaves_nothing_of_the_key_of_a_tag() {
+    let key = SharedKey::own(&[7; KEY]).under(b"CurveZMQMESSAGEC");
+    let mut octets = vec![0; HEAD + 100];
+    key.seal([1; SHORT_NONCE], &mut octets);
+    assert_eq!(octets[..HEAD - TAG], [0; HEAD - TAG]);
+    assert_ne!(octets[HEAD - TAG..HEAD], [0; TAG]);
+}
+
+#[test]
+fn what_opens_frames_shows_no_key() {
+    let (client, _) = connected();
+    assert_eq!(format!("{:?}", client.open), "Opener { heard: 1, .. }");
 }

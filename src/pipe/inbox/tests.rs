@@ -1,8 +1,6 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Wake;
-
 use super::*;
-use crate::pipe::{Outgoing, PipeConfig, Wake as Whom};
+use crate::pipe::PipeConfig;
+use crate::pipe::tests::{Counter, announced, config};
 
 const MARKS: Marks = Marks {
     messages: 4,
@@ -11,16 +9,11 @@ const MARKS: Marks = Marks {
 
 /// A pipe whose inbox has these marks, and the list that it announces itself on.
 fn pipe(marks: Marks, conflate: bool) -> (Arc<Pipe>, Arc<ReadyList>) {
-    let readable = Arc::new(ReadyList::new(Whom::One));
     let config = PipeConfig {
-        send: Marks::default(),
-        recv: marks,
         conflate,
-        outgoing: Arc::new(Outgoing::new(())),
-        readable: readable.clone(),
-        writable: Arc::new(ReadyList::new(Whom::All)),
+        ..config(Marks::default(), marks)
     };
-    (Pipe::wire(&config, false), readable)
+    (Pipe::wire(&config, false), config.readable)
 }
 
 fn push(pipe: &Arc<Pipe>, messages: usize) {
@@ -43,22 +36,6 @@ fn load(messages: usize) -> Load {
     Load {
         messages,
         octets: 7 * messages,
-    }
-}
-
-fn announced(readable: &ReadyList) -> usize {
-    let mut count = 0;
-    readable.drain(|_| count += 1);
-    count
-}
-
-/// Counts how often it is woken.
-#[derive(Default)]
-struct Counter(AtomicUsize);
-
-impl Wake for Counter {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -93,6 +70,12 @@ fn octets_are_a_mark_too_and_one_message_always_fits() {
     assert_eq!(pipe.inbox.room(), 0);
     pipe.inbox.free(one);
     assert_eq!(pipe.inbox.room(), 4);
+    let half = || vec![7; 60].into();
+    pipe.inbox.push(&pipe, half());
+    pipe.inbox.push(&pipe, half());
+    assert_eq!((pipe.inbox.room(), refill(&pipe, 0)), (0, Some(2)));
+    pipe.inbox.free(Load::one(60));
+    assert_eq!(pipe.inbox.room(), 3);
 }
 
 #[test]
@@ -101,7 +84,7 @@ fn a_session_that_waits_for_room_is_woken_once_when_there_is_some() {
     let counter = Arc::new(Counter::default());
     let waker = Waker::from(counter.clone());
     let mut cx = Context::from_waker(&waker);
-    let woken = || counter.0.load(Ordering::Relaxed);
+    let woken = || counter.count();
     assert_eq!(pipe.inbox.poll_room(&mut cx), Poll::Ready(4));
     push(&pipe, 4);
     assert_eq!(pipe.inbox.poll_room(&mut cx), Poll::Pending);
@@ -190,6 +173,10 @@ fn events_go_beyond_the_mark_up_to_their_own_number_and_octets() {
     pipe.inbox.push_event(&pipe, "event".into(), 6);
     assert_eq!(pipe.inbox.queued(), 1);
     assert_eq!(pipe.inbox.stats().dropped.unread, 2);
+    assert_eq!(refill(&pipe, 0), Some(1));
+    pipe.inbox.push_event(&pipe, "event".into(), 6);
+    assert_eq!(pipe.inbox.queued(), 0);
+    assert_eq!(pipe.inbox.stats().dropped.unread, 3);
 }
 
 // In-process, small messages that wait behind others are copied into a run.
@@ -227,4 +214,36 @@ fn what_is_offered_to_a_full_queue_is_not_taken() {
     }
     assert_eq!(offer(), Push::Full);
     assert_eq!(pipe.inbox.queued(), 4);
+}
+
+#[test]
+fn what_is_too_large_to_be_copied_is_shared_behind_others_too() {
+    let (pipe, _) = pipe(Marks::default(), false);
+    let large = Message::from(vec![7; COPIED + 1]);
+    for message in [&"alone".into(), &large, &"copied".into(), &large] {
+        pipe.inbox.offer(&pipe, message, |room| room);
+    }
+    let mut batch = VecDeque::new();
+    pipe.inbox.refill(Load::default(), &mut batch).unwrap();
+    let came: Vec<_> = std::iter::from_fn(|| Arrival::next(&mut batch)).collect();
+    for index in [1, 3] {
+        assert_eq!(came[index].first().as_ptr(), large.first().as_ptr());
+    }
+}
+
+// A thousand idle pipes that were busy once must not keep what that took.
+#[test]
+fn an_empty_queue_keeps_places_for_a_few_messages_and_not_for_many() {
+    for (messages, kept) in [(KEEP, true), (2 * KEEP, false)] {
+        let (pipe, _) = pipe(Marks::default(), false);
+        let mut batch = VecDeque::new();
+        for count in [messages, 1] {
+            push(&pipe, count);
+            pipe.inbox.refill(Load::default(), &mut batch).unwrap();
+            batch.clear();
+        }
+        assert!(pipe.inbox.refill(Load::default(), &mut batch).is_none());
+        let places = lock(&pipe.inbox.state).queue.capacity();
+        assert_eq!(places >= messages, kept, "{places} places");
+    }
 }

@@ -74,6 +74,6 @@ impl Wire {
 }
 
 /// A queue of so many octets is written by its sender rather than left to grow.
-const LONG: usize = 256 << 10;
+pub(super) const LONG: usize = 256 << 10;
 /// The most pieces of one write from a sender's task.
 const SLICES: usize = 16;

@@ -333,3 +333,51 @@ fn whole_commands_to_a_server_take_long() {
     server.step(&initiate, now, &verdict).unwrap();
     assert!(!server.handshake.labours(&initiate));
 }
+
+// Frames are opened in batches of 256 KiB; what is open and waits for its message's end is not one.
+#[test]
+fn f7_a_message_of_many_frames_is_opened_however_much_of_it_waits() {
+    let now = Instant::now();
+    let (mut push, mut pull) = secure((SocketType::Push, SocketType::Pull), usize::MAX, now);
+    let message: Message = std::iter::repeat_n(vec![7; 30 << 10], 40).collect();
+    let sealed = push.sealed_message(message.clone());
+    let (first, rest) = sealed.split_at(sealed.len() / 2);
+    assert_eq!(pull.receive(first, now), Ok(vec![]));
+    assert_eq!(pull.receive(rest, now), Ok(vec![Seen::Message(message)]));
+    // Nothing can be read past what is to be opened.
+    assert!(pull.engine.body().is_none());
+    assert_eq!(pull.engine.read_ahead(), usize::MAX);
+}
+
+#[test]
+fn g9_the_greeting_says_who_is_the_server() {
+    let now = Instant::now();
+    let roles = [
+        (Role::Null, 0),
+        (Role::PlainServer, 1),
+        (client(), 0),
+        (server(), 1),
+    ];
+    for (role, as_server) in roles {
+        let mut side = Shaking::new(config(SocketType::Pair), &role, now);
+        assert_eq!(side.handshake.output()[32], as_server, "{role:?}");
+    }
+}
+
+#[test]
+fn f11_an_encrypted_frame_that_is_too_large_is_known_by_its_header() {
+    let now = Instant::now();
+    let limit = Limits::default().max_message_size;
+    for (size, refused) in [(limit, false), (limit + 1, true), (2 * limit, true)] {
+        let (_, mut pull) = secure((SocketType::Push, SocketType::Pull), usize::MAX, now);
+        let mut header = Vec::new();
+        // C6: what a MESSAGE adds.
+        put_header(&mut header, false, 33 + size);
+        let expected = if refused {
+            Err(ProtocolError::MessageTooLarge { size, limit })
+        } else {
+            Ok(vec![])
+        };
+        assert_eq!(pull.receive(&header, now), expected);
+    }
+}

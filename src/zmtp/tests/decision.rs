@@ -173,6 +173,17 @@ fn g9_two_servers_are_told_so_only_when_neither_has_spoken_in_time() {
 }
 
 #[test]
+fn g9_a_client_of_plain_does_not_call_itself_the_server() {
+    let mut client = shaking(
+        SocketType::Pair,
+        &plain_client(),
+        Asked::Never,
+        Instant::now(),
+    );
+    assert_eq!(client.output()[32], 0);
+}
+
+#[test]
 fn g8_all_octets_of_the_mechanism_count() {
     let now = Instant::now();
     for theirs in [&b"NULL"[..], b"PLAI", b"PLAINX", b"plain", b"CURVE"] {

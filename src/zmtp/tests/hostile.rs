@@ -203,8 +203,12 @@ fn f11_a_handshake_command_has_its_own_limit_known_from_the_header() {
     let limit = 64 * 1024;
     let error = silent(b"\x06\0\0\0\0\0\x01\0\x01");
     assert_eq!(error, HandshakeError::CommandTooLarge { size, limit });
-    // Messages may be as short as the user wants.
     let now = Instant::now();
+    let mut side = Side::new(config(SocketType::Pull), now);
+    side.arrive(&greeting(1), now);
+    side.arrive(b"\x06\0\0\0\0\0\x01\0\0", now);
+    assert!(side.pending(), "the longest is awaited");
+    // Messages may be as short as the user wants.
     let limits = Limits {
         max_message_size: 1,
         ..Limits::default()

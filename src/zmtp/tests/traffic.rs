@@ -216,3 +216,25 @@ fn f6_unknown_commands_are_ignored_between_messages_until_they_flood() {
     let flood = dealer.receive_one(&mut b"\x04\x05\x04WHAT"[..].into(), now);
     assert_eq!(flood, Err(ProtocolError::CommandFlood { limit: 1000 }));
 }
+
+// The next body may be large, too: its head would be copied out of the buffer that was read into.
+#[test]
+fn behind_a_large_body_little_is_read_ahead_until_something_small_comes() {
+    let now = Instant::now();
+    let (_, mut router) = pair(None, now);
+    let mut buf = BytesMut::new();
+    assert_eq!(router.read_ahead(), usize::MAX);
+    assert!(router.spent().is_none());
+    encode_message(&Message::from(vec![7; 100_000]), &mut buf);
+    let seen = receive_all(&mut router, &mut buf, now).unwrap();
+    assert_eq!(router.read_ahead(), 8 << 10);
+    // The rest of the buffer is free to be used again when the message is gone.
+    let mut spent = router.spent().unwrap();
+    assert!(!spent.try_reclaim(100_000));
+    drop(seen);
+    assert!(spent.try_reclaim(100_000));
+    assert!(router.spent().is_none());
+    encode_message(&"small".into(), &mut buf);
+    receive_all(&mut router, &mut buf, now).unwrap();
+    assert_eq!(router.read_ahead(), usize::MAX);
+}

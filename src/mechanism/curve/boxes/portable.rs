@@ -21,7 +21,7 @@ impl BoxKey {
     }
 
     /// Encrypts the octets from [`HEAD`] on, in place, and writes their tag before them. The head's own first 16 octets
-    /// are left as anything.
+    /// hold nothing of the key then.
     pub(in super::super) fn seal(&self, nonce: [u8; SHORT_NONCE], octets: &mut [u8]) {
         // The first 32 octets of the stream are the key of the tag: encrypting zeros shows them, and the rest of the
         // stream meets the text where it stands.

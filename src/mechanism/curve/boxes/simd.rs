@@ -23,7 +23,7 @@ impl BoxKey {
     }
 
     /// Encrypts the octets from [`HEAD`] on, in place, and writes their tag before them. The head's own first 16 octets
-    /// are left as anything.
+    /// hold nothing of the key then.
     pub(in super::super) fn seal(&self, nonce: [u8; SHORT_NONCE], octets: &mut [u8]) {
         let Some((head, text)) = octets.split_first_chunk_mut::<HEAD>() else {
             return;

@@ -113,6 +113,27 @@ fn ten_thousand_peers_share_a_topic() {
     assert_eq!((index.topics(), index.subscriptions), (0, 0));
 }
 
+#[test]
+fn topics_that_are_cancelled_or_leave_with_their_peer_give_their_memory_back() {
+    let topics = || (0..5_000_u32).map(u32::to_be_bytes);
+    let mut index = TopicIndex::new();
+    for leaves in [true, false] {
+        for topic in topics() {
+            index.insert(&topic, 1);
+        }
+        assert!(index.tree.places() >= 5_000);
+        if leaves {
+            index.remove_peer(1, |_| {});
+        } else {
+            for topic in topics() {
+                index.remove(&topic, 1);
+            }
+        }
+        assert_eq!((index.topics(), index.subscriptions), (0, 0));
+        assert!(index.tree.places() < 2_000);
+    }
+}
+
 /// Random enough for a test, and the same in every run.
 struct XorShift(u64);
 

@@ -32,6 +32,11 @@ impl<V> TopicTree<V> {
         assert_eq!(topics, self.topics);
         assert_eq!(seen + self.free_len, self.nodes.len());
     }
+
+    /// For how many nodes there is memory.
+    pub(in super::super) fn places(&self) -> usize {
+        self.nodes.capacity()
+    }
 }
 
 fn tree(topics: &[&[u8]]) -> TopicTree<()> {
@@ -193,4 +198,33 @@ fn compaction_tells_where_topics_went() {
         assert_eq!(tree.find(&topic(n)), Some(id));
     }
     assert!(tree.compact(0).is_none());
+}
+
+#[test]
+fn memory_is_not_given_back_while_a_third_of_it_is_in_use() {
+    let mut tree = TopicTree::new();
+    let ids: Vec<_> = (0..9_000_u32)
+        .map(|number| tree.insert(&number.to_be_bytes(), ()).0)
+        .collect();
+    for id in &ids[..6_000] {
+        tree.remove(*id);
+        assert!(tree.compact(0).is_none());
+    }
+    for id in &ids[6_000..7_000] {
+        tree.remove(*id);
+    }
+    assert!(tree.compact(0).is_some());
+}
+
+#[test]
+fn a_tree_grows_by_halves_so_that_little_is_kept_in_reserve() {
+    let mut tree = TopicTree::new();
+    let mut grown = 0;
+    for number in 0..20_000_u32 {
+        let before = tree.nodes.capacity();
+        tree.insert(&number.to_be_bytes(), ());
+        grown += usize::from(tree.nodes.capacity() != before);
+        assert!(tree.nodes.capacity() <= tree.nodes.len() * 3 / 2 + 9);
+    }
+    assert!(grown < 30, "{grown} times");
 }
