@@ -200,11 +200,9 @@ struct Seen {
 }
 
 /// Attacks until it is told to end; says how many connections it made, and after what time they were closed.
-pub async fn run(mut attack: Attack, at: &str) -> Outcome<()> {
+pub async fn run(attack: Attack, at: &str) -> Outcome<()> {
     #[cfg(feature = "curve")]
-    if attack.manner == Manner::IsWelcomed {
-        attack.first = hello(attack.victim).await?;
-    }
+    let attack = greeted(attack).await?;
     let seen = Arc::<Seen>::default();
     let address: Arc<str> = at.trim_start_matches("tcp://").into();
     let mut questions = told();
@@ -234,6 +232,15 @@ pub async fn run(mut attack: Attack, at: &str) -> Outcome<()> {
         seen.connections.load(Ordering::Relaxed)
     );
     Ok(())
+}
+
+/// `attack` with a HELLO for its victim, if it is one that is welcomed.
+#[cfg(feature = "curve")]
+async fn greeted(mut attack: Attack) -> Outcome<Attack> {
+    if attack.manner == Manner::IsWelcomed {
+        attack.first = hello(attack.victim).await?;
+    }
+    Ok(attack)
 }
 
 async fn connect_again(attack: Arc<Attack>, address: Arc<str>, seen: Arc<Seen>) {
