@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use jackstay::{DealerSocket, Identity, Message, XSubSocket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::Outcome;
@@ -20,11 +22,24 @@ pub struct Healthy {
 }
 
 enum Socket {
+    /// To a server that is no socket.
+    Bare(TcpStream),
     Dealer(DealerSocket),
     XSub(XSubSocket),
 }
 
 impl Healthy {
+    pub async fn bare(at: &str) -> Outcome<Self> {
+        let stream = TcpStream::connect(at).await?;
+        stream.set_nodelay(true)?;
+        let mut healthy = Self {
+            socket: Socket::Bare(stream),
+            sent: 0,
+        };
+        healthy.round_trips(Duration::from_millis(300)).await?;
+        Ok(healthy)
+    }
+
     pub async fn connect(victim: Victim, at: &str) -> Outcome<Self> {
         let socket = match victim {
             Victim::Publisher => {
@@ -83,7 +98,13 @@ impl Healthy {
     async fn round_trip(&mut self) -> Outcome<()> {
         let message: Message = format!("{NAME} {:024}", self.sent).into();
         self.sent += 1;
-        let back = match &self.socket {
+        let back = match &mut self.socket {
+            Socket::Bare(stream) => {
+                stream.write_all(&message[0]).await?;
+                let mut back = vec![0; message[0].len()];
+                stream.read_exact(&mut back).await?;
+                back.into()
+            }
             Socket::Dealer(socket) => {
                 socket.send(message.clone()).await?;
                 socket.recv().await?

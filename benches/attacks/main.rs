@@ -6,11 +6,13 @@
 //! ```
 //!
 //! Three processes: the socket under attack, the attacker, and this one, which plays the healthy peer and measures its
-//! round trips, first in quiet, then while the attacker is busy with a fourth process, and then under attack. It prints a
-//! table, and fails if the healthy peer loses a message or a connection of the attacker ends otherwise than it has to.
+//! round trips, first in quiet, and then under attack. Between the two, the same attacker attacks a server that speaks no
+//! protocol, and only accepts, reads and closes (`bare.rs`): what the attack costs whoever serves on this machine. It
+//! prints a table, and fails if the healthy peer loses a message or a connection of the attacker ends otherwise than it has to.
 //! An attack is a declaration in `attack.rs`.
 
 mod attack;
+mod bare;
 mod healthy;
 mod process;
 mod victim;
@@ -24,12 +26,11 @@ use std::time::Duration;
 
 use attack::{Attack, attacks};
 use healthy::Healthy;
-use process::Process;
+use process::{Process, as_a_server};
 
-/// How long the healthy peer is measured: in quiet; while another process is attacked, which shows what the attack costs
-/// the machine; and while its own socket is.
+/// How long the healthy peer is measured: in quiet; while a bare server is attacked that it talks to; and while a socket is.
 const QUIET: Duration = Duration::from_millis(1_500);
-const ELSEWHERE: Duration = Duration::from_millis(1_500);
+const BARE: Duration = Duration::from_millis(1_500);
 const ATTACKED: Duration = Duration::from_millis(2_500);
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -39,7 +40,14 @@ async fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words[..] {
-        [process::VICTIM, name] => victim::run(attack::named(name)?.victim).await,
+        [process::VICTIM, name] => {
+            let victim = attack::named(name)?.victim;
+            as_a_server(move || victim::run(victim))
+        }
+        [process::BARE, name] => {
+            let bare = attack::named(name)?.bare();
+            as_a_server(move || bare::run(bare))
+        }
         [process::ATTACKER, name, at] => attack::run(attack::named(name)?, at).await,
         // A test run only proves that it builds.
         _ if !words.contains(&"--bench") => Ok(()),
@@ -53,7 +61,7 @@ async fn main() -> Outcome<()> {
 /// Carries out the attacks whose name has `wanted` in it.
 async fn report(wanted: &str) -> Outcome<()> {
     println!(
-        "| attack | connections | how they ended | closed after | memory | p99 quiet | p99 elsewhere | p99 attacked | of quiet | of elsewhere |"
+        "| attack | connections | how they ended | closed after | memory | p99 quiet | p99 bare server | p99 attacked | of quiet | of bare server |"
     );
     println!("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for attack in attacks().iter().filter(|each| each.name.contains(wanted)) {
@@ -64,15 +72,16 @@ async fn report(wanted: &str) -> Outcome<()> {
 
 /// Carries out one attack; returns its line of the table.
 async fn measure(attack: &Attack) -> Outcome<String> {
-    let (mut victim, mut other) = (Process::victim(attack)?, Process::victim(attack)?);
-    let (at, elsewhere) = (victim.line()?, other.line()?);
+    let (mut victim, mut bare) = (Process::victim(attack)?, Process::bare(attack)?);
+    let (at, elsewhere) = (victim.line()?, bare.line()?);
     let mut healthy = Healthy::connect(attack.victim, &at).await?;
     let quiet = healthy.round_trips(QUIET).await?;
 
+    let mut without = Healthy::bare(&elsewhere).await?;
     let mut attacker = Process::attacker(attack, &elsewhere)?;
     attacker.line()?;
-    let beside = healthy.round_trips(ELSEWHERE).await?;
-    drop((attacker, other));
+    let without = without.round_trips(BARE).await?;
+    drop((attacker, bare));
 
     victim.ask("begin")?;
     let mut attacker = Process::attacker(attack, &at)?;
@@ -93,10 +102,10 @@ async fn measure(attack: &Attack) -> Outcome<String> {
         "| {} | {connections} | {ended} | {closed_after} | {grown:.1} MiB | {} | {} | {} | {:.1} | {:.1} |",
         attack.name,
         micros(quiet),
-        micros(beside),
+        micros(without),
         micros(attacked),
         of(quiet),
-        of(beside),
+        of(without),
     ))
 }
 

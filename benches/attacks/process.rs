@@ -8,6 +8,7 @@ use crate::attack::Attack;
 
 /// What the arguments of a process begin with.
 pub const VICTIM: &str = "--victim";
+pub const BARE: &str = "--bare";
 pub const ATTACKER: &str = "--attacker";
 
 /// A process that answers each line with one, or more. Dropped, it is killed.
@@ -21,6 +22,11 @@ impl Process {
     /// Its first line says where it is bound.
     pub fn victim(attack: &Attack) -> Outcome<Self> {
         Self::start(attack.victim.files(), &[VICTIM, attack.name])
+    }
+
+    /// In its place, a server that is no socket. Its first line says where it is bound.
+    pub fn bare(attack: &Attack) -> Outcome<Self> {
+        Self::start(attack.victim.files(), &[BARE, attack.name])
     }
 
     /// Its first line says that the attack has begun.
@@ -67,6 +73,19 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Serves on more than the one thread of the program's own runtime, as servers do.
+pub fn as_a_server<F: Future<Output = Outcome<()>>>(
+    serve: impl FnOnce() -> F + Send + 'static,
+) -> Outcome<()> {
+    let server = std::thread::spawn(move || -> Result<(), String> {
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+        let served = runtime.block_on(serve());
+        served.map_err(|error| error.to_string())
+    });
+    server.join().map_err(|_| "it panicked")??;
+    Ok(())
 }
 
 /// The lines that this process is told, in a thread of their own.

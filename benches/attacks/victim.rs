@@ -90,22 +90,11 @@ mod curve {
     }
 }
 
-/// Is attacked until its input ends.
-pub async fn run(victim: Victim) -> Outcome<()> {
-    // More than the one thread of the program's own runtime, as a server has it.
-    let server = std::thread::spawn(move || -> Result<(), String> {
-        let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
-        let served = runtime.block_on(serve(victim));
-        served.map_err(|error| error.to_string())
-    });
-    server.join().map_err(|_| "it panicked")??;
-    Ok(())
-}
-
 /// The default, which holds for addresses of other machines.
 const PER_ADDRESS: usize = 64;
 
-async fn serve(victim: Victim) -> Outcome<()> {
+/// Is attacked until its input ends.
+pub async fn run(victim: Victim) -> Outcome<()> {
     let anywhere = "tcp://127.0.0.1:0";
     let events = if victim == Victim::Publisher {
         let socket = XPubSocket::builder()
