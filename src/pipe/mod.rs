@@ -82,6 +82,8 @@ pub(crate) struct PipeConfig {
     pub send: Marks,
     pub recv: Marks,
     pub conflate: bool,
+    /// Whether a message goes to many peers at once.
+    pub fans_out: bool,
     /// Where the queues to send are.
     pub outgoing: Arc<Outgoing>,
     pub readable: Arc<ReadyList>,

@@ -17,8 +17,8 @@ pub(crate) use self::crossing::FarSocket;
 pub(super) use self::queue::Queue;
 pub(crate) use self::queue::{Claim, Life, Push};
 use self::queue::{Link, Signals};
-use self::wire::{Gate, Wire};
-use super::outgoing::{Place, PlaceGuard, Queues};
+use self::wire::{Gate, Look, Tempo, Wire};
+use super::outgoing::{Place, PlaceGuard, Queues, Woken};
 use super::{Pipe, PipeConfig, ReadyList, Writing, lock, waking};
 use crate::message::Message;
 use crate::options::Marks;
@@ -62,6 +62,10 @@ enum Guard<'a> {
 pub(crate) enum Take {
     /// Write what it was given.
     Write,
+    /// Ask again when other tasks have had their turn.
+    Look,
+    /// Wait: what comes is left to its sender. [`cool`](Outbox::cool) ends that after a while.
+    Leave,
     /// Close the connection: everything is written.
     Drained,
     /// Close the connection now.
@@ -78,6 +82,7 @@ impl Outbox {
     pub fn wire(config: &PipeConfig, immediate: bool) -> Self {
         let wire = Wire {
             gate: if immediate { Gate::Shut } else { Gate::None },
+            fans_out: config.fans_out,
             ..Wire::default()
         };
         let writable = Some(config.writable.clone());
@@ -138,7 +143,9 @@ impl Outbox {
                 let (queue, woken) = queues.at(place);
                 queue.push(&self.signals, message, claim, woken)
             }
-            Home::Own(queue) => lock(queue).push(&self.signals, message, claim, &mut Vec::new()),
+            Home::Own(queue) => {
+                lock(queue).push(&self.signals, message, claim, &mut Woken::default())
+            }
         }
     }
 
@@ -146,7 +153,9 @@ impl Outbox {
     pub fn push(&self, message: &Message, claim: Claim) -> Push {
         match &self.home {
             Home::Socket(place) => place.with(|queues| self.try_push(queues, message, claim)),
-            Home::Own(queue) => lock(queue).push(&self.signals, message, claim, &mut Vec::new()),
+            Home::Own(queue) => {
+                lock(queue).push(&self.signals, message, claim, &mut Woken::default())
+            }
         }
     }
 
@@ -274,9 +283,9 @@ impl Outbox {
 
     /// Hands the session everything that waits: commands first, then the messages, swapped into its empty buffer.
     ///
-    /// `idle` is the stream that a sender may write to while there is nothing to take; none if what it writes has to be
-    /// encrypted first. `replies` are the session's own commands (PONG); they pass through here because nobody may write between the
-    /// octets of a message that its sender has begun to write.
+    /// `idle` is the stream that a sender may write to while the session has nothing in hand; none if what it writes has
+    /// to be encrypted first, or only the session can write to it. `replies` are the session's own commands (PONG); they
+    /// pass through here because nobody may write between the octets of a message that its sender has begun to write.
     pub fn poll_take(
         &self,
         pipe: &Arc<Pipe>,
@@ -291,22 +300,35 @@ impl Outbox {
         let Link::Wire(wire) = &mut state.link else {
             return Poll::Ready(Take::Ended);
         };
-        wire.taken = 0;
+        let batch = std::mem::take(&mut wire.taken);
+        if wire.fans_out && idle.is_some() {
+            wire.tempo.wrote(batch);
+        }
         if state.life == Life::Ended {
             return Poll::Ready(Take::Ended);
         }
-        if wire.queue.is_empty() && wire.commands.is_empty() && replies.is_empty() {
-            if state.life != Life::Open {
-                return Poll::Ready(Take::Drained);
+        let commands = !wire.commands.is_empty() || !replies.is_empty();
+        if !commands && state.life == Life::Open && !wire.queue.is_begun() {
+            let look = wire.tempo.look(wire.queue.messages(), wire.queue.size());
+            if look != Look::Take || wire.queue.is_empty() {
+                wire.idle = idle.cloned();
+                if look == Look::Again {
+                    return Poll::Ready(Take::Look);
+                }
+                state.session = Some(cx.waker().clone());
+                self.signals.parked.store(true, Ordering::Release);
+                return match look {
+                    Look::Leave => Poll::Ready(Take::Leave),
+                    Look::Again | Look::Take => Poll::Pending,
+                };
             }
-            state.session = Some(cx.waker().clone());
-            wire.idle = idle.cloned();
-            self.signals.parked.store(true, Ordering::Release);
-            return Poll::Pending;
+        }
+        if !commands && wire.queue.is_empty() {
+            return Poll::Ready(Take::Drained);
         }
         wire.idle = None;
         self.signals.parked.store(false, Ordering::Release);
-        if !wire.queue.is_begun() && (!wire.commands.is_empty() || !replies.is_empty()) {
+        if !wire.queue.is_begun() && commands {
             into.push_framed(replies);
             replies.clear();
             into.push_framed(&wire.commands);
@@ -326,6 +348,15 @@ impl Outbox {
         }
         wake_each(ahead);
         Poll::Ready(Take::Write)
+    }
+
+    /// What a sender in a loop was to write has waited long enough: the session takes it.
+    pub fn cool(&self) {
+        let mut guard = self.lock();
+        if let Link::Wire(wire) = &mut guard.link {
+            wire.tempo = Tempo::Calm;
+            self.signals.parked.store(false, Ordering::Release);
+        }
     }
 
     /// Something came from the peer: the next message is likely an answer, and may be written by its sender.
@@ -393,6 +424,7 @@ impl Outbox {
         self.signals.parked.store(false, Ordering::Release);
         wire.version = None;
         wire.taken = 0;
+        wire.tempo = Tempo::Calm;
         wire.commands.clear();
         if wire.gate == Gate::Open {
             wire.gate = Gate::Shut;

@@ -1,8 +1,11 @@
 //! [`Outgoing`]: what a socket has to send, under one lock.
 
 use std::ops::{Deref, DerefMut};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
+
+use tokio::task::yield_now;
 
 use super::lock;
 use super::outbox::Queue;
@@ -27,8 +30,31 @@ pub(crate) struct Sending<P: ?Sized> {
 #[derive(Default)]
 pub(crate) struct Queues {
     places: Vec<Queue>,
-    /// The sessions that are woken when the lock is released.
-    woken: Vec<Waker>,
+    woken: Woken,
+}
+
+/// The sessions that are woken when the lock is released.
+#[derive(Default)]
+pub(super) struct Woken {
+    /// At once.
+    pub now: Vec<Waker>,
+    /// When the task that sends lets go of its thread: until then, it may have more for them.
+    pub later: Vec<Waker>,
+}
+
+impl Woken {
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.now.is_empty() && self.later.is_empty()
+    }
+
+    fn wake(self) {
+        self.now.into_iter().for_each(Waker::wake);
+        for waker in self.later {
+            // A task that yields is woken when its thread has nothing else to run; outside a runtime, at once.
+            let _ = pin!(yield_now()).poll(&mut Context::from_waker(&waker));
+        }
+    }
 }
 
 impl<P> Outgoing<P> {
@@ -52,7 +78,7 @@ impl<P: ?Sized> Outgoing<P> {
         if !sending.queues.woken.is_empty() {
             let woken = std::mem::take(&mut sending.queues.woken);
             drop(sending);
-            woken.into_iter().for_each(Waker::wake);
+            woken.wake();
         }
         outcome
     }
@@ -61,7 +87,7 @@ impl<P: ?Sized> Outgoing<P> {
 impl Queues {
     /// The queue at `place`, and where to put the waker of its session.
     #[inline]
-    pub(super) fn at(&mut self, place: &Place) -> (&mut Queue, &mut Vec<Waker>) {
+    pub(super) fn at(&mut self, place: &Place) -> (&mut Queue, &mut Woken) {
         (&mut self.places[place.index], &mut self.woken)
     }
 }

@@ -29,6 +29,7 @@ pub(crate) fn config(send: Marks, recv: Marks) -> PipeConfig {
         send,
         recv,
         conflate: false,
+        fans_out: false,
         outgoing: Arc::new(Outgoing::new(())),
         readable: Arc::new(ReadyList::new(Wake::One)),
         writable: Arc::new(ReadyList::new(Wake::All)),

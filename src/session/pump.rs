@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::task::yield_now;
@@ -41,6 +42,8 @@ pub(super) struct Pump<'a> {
     sealing: Option<Sealing>,
     flush: bool,
     timer: Option<Pin<Box<Sleep>>>,
+    /// How long what is queued may be left to its sender, if it is.
+    left_until: Option<Instant>,
 }
 
 /// Where messages go that arrive.
@@ -72,6 +75,8 @@ const SLICES: usize = 64;
 const TURN: usize = 32;
 /// Rounds of reading and writing before other tasks of this thread have their turn.
 const ROUNDS: usize = 32;
+/// How long a message waits for a sender that seemed to be in a loop, and is not: the shortest time that Tokio measures.
+const LEFT: Duration = Duration::from_millis(1);
 
 impl<'a> Pump<'a> {
     /// `read` holds what came behind the handshake.
@@ -96,6 +101,7 @@ impl<'a> Pump<'a> {
             sealing,
             flush: false,
             timer: None,
+            left_until: None,
         }
     }
 
@@ -121,13 +127,13 @@ impl<'a> Pump<'a> {
                 return Poll::Ready(End::Failed(cause));
             }
             let written = match self.poll_write(cx) {
-                Poll::Ready(Ok(Take::Write)) => Poll::Ready(()),
                 Poll::Ready(Ok(Take::Drained)) => {
                     // It may have ended while this read.
                     let life = self.pipe.outbox.life(cx);
                     return Poll::Ready(End::Drained(good_bye_until(life)));
                 }
                 Poll::Ready(Ok(Take::Ended)) => return Poll::Ready(End::Ended),
+                Poll::Ready(Ok(_)) => Poll::Ready(()),
                 Poll::Ready(Err(cause)) => return Poll::Ready(End::Failed(cause)),
                 Poll::Pending => Poll::Pending,
             };
@@ -220,8 +226,7 @@ impl<'a> Pump<'a> {
                 None => return Poll::Ready(Ok(())),
             };
         }
-        // Not by waking this task: it would run again before the runtime looks for what has arrived elsewhere.
-        let _ = pin!(yield_now()).poll(cx);
+        let_others_run(cx);
         Poll::Pending
     }
 
@@ -314,18 +319,25 @@ impl<'a> Pump<'a> {
                 return Poll::Pending;
             }
             // Nobody but this task encrypts.
-            let idle = self.sealing.is_none().then_some(self.stream);
-            let Poll::Ready(take) =
-                outbox.poll_take(self.pipe, idle, cx, commands, &mut self.writing)
-            else {
-                if self.flush {
-                    ready!(self.stream.poll_flush(cx)).map_err(lost)?;
-                    self.flush = false;
+            let shared = self.sealing.is_none() && self.stream.is_shared();
+            let idle = shared.then_some(self.stream);
+            let take = outbox.poll_take(self.pipe, idle, cx, commands, &mut self.writing);
+            match take {
+                Poll::Ready(Take::Write) => {}
+                Poll::Ready(Take::Drained | Take::Ended) => return take.map(Ok),
+                Poll::Ready(Take::Look | Take::Leave) | Poll::Pending => {
+                    if take == Poll::Ready(Take::Look) {
+                        let_others_run(cx);
+                    }
+                    if take == Poll::Ready(Take::Leave) {
+                        self.left_until = Some(Instant::now() + LEFT);
+                    }
+                    if self.flush {
+                        ready!(self.stream.poll_flush(cx)).map_err(lost)?;
+                        self.flush = false;
+                    }
+                    return Poll::Pending;
                 }
-                return Poll::Pending;
-            };
-            if take != Take::Write {
-                return Poll::Ready(Ok(take));
             }
         }
         let mut slices = [IoSlice::new(&[]); SLICES];
@@ -349,7 +361,7 @@ impl<'a> Pump<'a> {
         Poll::Ready(Ok(Take::Write))
     }
 
-    /// Heartbeats, and the end of the linger time. One timer, armed for what comes first and touched only when it
+    /// Heartbeats, the end of the linger time, and of what is left to a sender. One timer, armed for what comes first and touched only when it
     /// fires or something earlier is due.
     fn poll_timer(&mut self, cx: &mut Context<'_>, life: Life) -> Poll<Result<(), End>> {
         loop {
@@ -357,14 +369,13 @@ impl<'a> Pump<'a> {
                 Life::Draining(deadline) => deadline,
                 Life::Open | Life::Ended => None,
             };
-            let Some(next) = [self.engine.next_timeout(), linger]
-                .into_iter()
-                .flatten()
-                .min()
-            else {
+            let due = |pump: &Self| {
+                let ours = [pump.engine.next_timeout(), linger].map(|it| it.map(Instant::from_std));
+                ours.into_iter().chain([pump.left_until]).flatten().min()
+            };
+            let Some(next) = due(self) else {
                 return Poll::Pending;
             };
-            let next = Instant::from_std(next);
             let timer = self
                 .timer
                 .get_or_insert_with(|| Box::pin(sleep_until(next)));
@@ -382,11 +393,15 @@ impl<'a> Pump<'a> {
             if let Err(error) = self.engine.on_timeout(now.into_std()) {
                 return Poll::Ready(Err(End::Failed(error.into())));
             }
-            let due = self.engine.next_timeout().into_iter().chain(linger).min();
-            if let (Some(due), Some(timer)) = (due, &mut self.timer) {
-                timer.as_mut().reset(Instant::from_std(due));
+            let cools = self.left_until.is_some_and(|until| until <= now);
+            if cools {
+                self.left_until = None;
+                self.pipe.outbox.cool();
             }
-            if !self.engine.output().is_empty() {
+            if let (Some(due), Some(timer)) = (due(self), &mut self.timer) {
+                timer.as_mut().reset(due);
+            }
+            if cools || !self.engine.output().is_empty() {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -434,6 +449,12 @@ fn release(read: &mut BytesMut) {
         let rest = BytesMut::from(&read[..]);
         buffers::give_back(std::mem::replace(read, rest));
     }
+}
+
+/// Has this task polled again after others of its thread. Not by waking it: it would run before the runtime looks for what
+/// has arrived elsewhere.
+fn let_others_run(cx: &mut Context<'_>) {
+    let _ = pin!(yield_now()).poll(cx);
 }
 
 fn lost(error: io::Error) -> DisconnectCause {

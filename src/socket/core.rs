@@ -99,11 +99,13 @@ impl Core {
             }
             Outbound::Subscribers => Policy::FanOut(FanOut::new(Audience::Subscribers)),
         };
+        let fans_out = matches!(policy, Policy::FanOut(_));
         let outgoing = Arc::new(Outgoing::new(policy));
         let pipes = PipeConfig {
             send: options.send,
             recv: options.recv,
             conflate: options.conflate,
+            fans_out,
             outgoing: outgoing.clone(),
             readable: Arc::new(ReadyList::new(Wake::One)),
             writable: Arc::new(ReadyList::new(match row.outbound {

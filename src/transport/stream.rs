@@ -181,6 +181,11 @@ impl Stream {
         )
     }
 
+    /// Whether any thread can write to it.
+    pub(crate) fn is_shared(&self) -> bool {
+        !matches!(self.carrier, Carrier::Adopted(_))
+    }
+
     /// Writes from the front of `slices` what fits at once, from any thread.
     ///
     /// `WouldBlock` also from a connection so new that the runtime has not looked at it yet, and always from an adopted

@@ -487,3 +487,27 @@ async fn every_message_is_counted_once(over: Transport) {
     peers(&publisher, 0).await;
     assert_eq!(publisher.stats().dropped.peer_gone, 0);
 }
+
+// The publisher's session left it to the loop, and nothing of the runtime runs behind that.
+#[test]
+fn the_last_message_of_a_loop_leaves_although_its_runtime_stood_still() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (publisher, sub) = runtime.block_on(subscribed(&[""], Transport::Tcp));
+    for _ in 0..50 {
+        runtime.block_on(async {
+            for n in 0..100 {
+                publisher.send(numbered(n)).await.unwrap();
+            }
+            assert_eq!(number_of(&within(sub.recv()).await.unwrap()), 0);
+            publisher.send(numbered(100)).await.unwrap();
+        });
+        runtime.block_on(async {
+            for n in 1..=100 {
+                assert_eq!(number_of(&within(sub.recv()).await.unwrap()), n);
+            }
+        });
+    }
+}

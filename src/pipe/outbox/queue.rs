@@ -5,10 +5,11 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::crossing::Crossing;
-use super::wire::{Gate, Wire};
+use super::wire::{Gate, LONG, LONG_OF_MANY, Tempo, Wire};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::pipe::ReadyList;
+use crate::pipe::outgoing::Woken;
 use crate::stats::Drops;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -133,7 +134,7 @@ impl Queue {
         signals: &Signals,
         message: &Message,
         claim: Claim,
-        woken: &mut Vec<Waker>,
+        woken: &mut Woken,
     ) -> Push {
         let reserved = usize::from(claim == Claim::Reserved);
         // A pipe that is written to aside keeps its place in the ring.
@@ -169,7 +170,7 @@ impl Queue {
         signals: &Signals,
         message: &Message,
         claim: Claim,
-        woken: &mut Vec<Waker>,
+        woken: &mut Woken,
     ) -> Push {
         let room = self.room(usize::from(claim == Claim::Reserved));
         let Link::Wire(wire) = &mut self.link else {
@@ -182,11 +183,18 @@ impl Queue {
             self.dropped.conflated += wire.clear() as u64;
         }
         wire.queue.push(message);
+        let (lone, long) = match claim {
+            Claim::Many => (false, LONG_OF_MANY),
+            _ => (true, LONG),
+        };
         // What a later message may replace must not be half written.
-        let written =
-            !self.conflate && wire.write_here(&signals.direct, claim != Claim::Many, room == 1);
+        let written = !self.conflate && wire.write_here(&signals.direct, lone, long, room == 1);
         if !written && signals.parked.load(Ordering::Relaxed) {
-            woken.extend(signals.unpark(&mut self.session));
+            let session = signals.unpark(&mut self.session);
+            match wire.tempo {
+                Tempo::Loop => woken.later.extend(session),
+                Tempo::Calm | Tempo::Watched { .. } => woken.now.extend(session),
+            }
         }
         // Where there was room for two, only the octets can have filled it.
         let near = room == 1 || self.marks.is_full_of(wire.queue.size());

@@ -1,5 +1,8 @@
+mod tempo;
+
 use tokio::time::timeout;
 
+use super::wire::{LONG, LONG_OF_MANY};
 use super::*;
 use crate::pipe::tests::{
     Counter, Session, announced, arrived, config, connected, idle, marks, take,
@@ -555,14 +558,23 @@ async fn whoever_fills_an_idle_queue_writes_it_and_goes_on() {
     assert_eq!((pipe.outbox.waiting(), session.woken.count()), (0, 1));
     let frames = [FRAME, FRAME, FRAME].concat();
     assert_eq!(arrived(&far, frames.len()).await, frames);
-    // The same for one that is long, header and body.
-    let (pipe, _session, far) = idle(&config(marks(9), marks(9))).await;
-    let half = Message::from(vec![7; wire::LONG / 2 - 9]);
-    pipe.outbox.push(&half, Claim::Many);
-    assert_eq!(pipe.outbox.waiting(), 1);
-    pipe.outbox.push(&half, Claim::Many);
-    assert_eq!(pipe.outbox.waiting(), 0);
-    arrived(&far, wire::LONG).await;
+}
+
+#[tokio::test]
+async fn whoever_makes_an_idle_queue_long_writes_it() {
+    for (claim, long) in [(Claim::Many, LONG_OF_MANY), (Claim::Drop, LONG)] {
+        let (pipe, _session, far) = idle(&config(marks(9), marks(9))).await;
+        // It is no lone one that is written by itself.
+        push(&pipe, Claim::Many);
+        // Header and body.
+        let half = Message::from(vec![7; (long - FRAME.len()) / 2 - 9]);
+        pipe.outbox.push(&half, claim);
+        assert_eq!(pipe.outbox.waiting(), 2);
+        let rest = Message::from(vec![7; long - FRAME.len() - half.size() - 9 - 9]);
+        pipe.outbox.push(&rest, claim);
+        assert_eq!(pipe.outbox.waiting(), 0);
+        arrived(&far, long).await;
+    }
 }
 
 #[tokio::test]

@@ -17,13 +17,77 @@ pub(super) struct Wire {
     pub(super) commands: Vec<u8>,
     /// The version that the peer speaks: how a subscription is written.
     pub(super) version: Option<Version>,
+    /// Whether a message goes to many peers at once.
+    pub(super) fans_out: bool,
     /// Messages that the session has taken and not yet written.
     pub(super) taken: usize,
-    /// The stream, while a session is parked on it with nothing in hand.
+    pub(super) tempo: Tempo,
+    /// The stream, while a session is parked on it with nothing in hand. What is queued may be left to a sender.
     pub(super) idle: Option<Arc<Stream>>,
     /// Takes messages only while there is a connection (`immediate`).
     pub(super) gate: Gate,
 }
+
+/// How the sender publishes, as far as the session can tell.
+///
+/// A session that runs beside a sender in a loop, and takes what came since its last write, does so after every few dozen
+/// messages, and its calls cost more than all else. So it parks, and the sender, which needs no other thread for that,
+/// writes when its queue is long or full. What it leaves when it ends its loop is taken when it lets go of its thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Tempo {
+    /// Now and then, or nothing is known.
+    #[default]
+    Calm,
+    /// Many messages came while the last ones were written. The session has looked so often whether more are coming, and
+    /// has seen so many.
+    Watched { looks: u32, seen: usize },
+    /// More are coming.
+    Loop,
+}
+
+/// What a session does that has seen the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Takes what there is, if anything.
+    Take,
+    /// Looks again a little later.
+    Again,
+    /// Leaves it to the sender.
+    Leave,
+}
+
+impl Tempo {
+    /// The session has written so many messages, and comes back.
+    pub(super) fn wrote(&mut self, messages: usize) {
+        if messages >= MANY {
+            *self = Self::Watched { looks: 0, seen: 0 };
+        }
+    }
+
+    /// The session looks at a queue of so many messages and octets.
+    pub(super) fn look(&mut self, messages: usize, octets: usize) -> Look {
+        match *self {
+            // It has taken all in time.
+            Self::Watched { .. } | Self::Loop if messages == 0 => *self = Self::Loop,
+            Self::Watched { seen, .. } if seen > 0 && messages > seen => *self = Self::Loop,
+            Self::Watched { looks, .. } if looks < LOOKS && octets < LONG_OF_MANY => {
+                let (looks, seen) = (looks + 1, messages);
+                *self = Self::Watched { looks, seen };
+                return Look::Again;
+            }
+            Self::Calm | Self::Watched { .. } | Self::Loop => {
+                *self = Self::Calm;
+                return Look::Take;
+            }
+        }
+        Look::Leave
+    }
+}
+
+/// So many messages in one batch may be the work of a loop.
+pub(super) const MANY: usize = 32;
+/// So often a session looks whether a queue grows.
+const LOOKS: u32 = 4;
 
 /// Whether an outbox waits for its connection before it takes messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,11 +110,17 @@ impl Wire {
     }
 
     /// After a message was queued: writes the queue from the sender's task if the connection is idle and either the
-    /// message is a lone one (and may be written as such), or the queue is `full` or long. `false` if that is left to the session.
+    /// message is a lone one (and may be written as such), or the queue is `full` or of `long` octets. `false` if that is left to the session.
     #[inline]
-    pub(super) fn write_here(&mut self, direct: &AtomicBool, lone: bool, full: bool) -> bool {
+    pub(super) fn write_here(
+        &mut self,
+        direct: &AtomicBool,
+        lone: bool,
+        long: usize,
+        full: bool,
+    ) -> bool {
         let lone = lone && self.queue.messages() == 1 && direct.load(Ordering::Relaxed);
-        if !lone && !full && self.queue.size() < LONG {
+        if !lone && !full && self.queue.size() < long {
             return false;
         }
         let Some(stream) = self.idle.as_ref().filter(|_| self.commands.is_empty()) else {
@@ -66,6 +136,7 @@ impl Wire {
             if written < offered {
                 // The kernel takes no more: the session waits until it does.
                 self.idle = None;
+                self.tempo = Tempo::Calm;
                 return false;
             }
         }
@@ -75,5 +146,7 @@ impl Wire {
 
 /// A queue of so many octets is written by its sender rather than left to grow.
 pub(super) const LONG: usize = 256 << 10;
+/// The same for one of many queues: all of them together have to stay in the processor's cache.
+pub(super) const LONG_OF_MANY: usize = 64 << 10;
 /// The most pieces of one write from a sender's task.
 const SLICES: usize = 16;
