@@ -23,7 +23,7 @@ use crate::security::{Authenticator, Candidate, Principal, Refusal};
 use crate::transport::{PeerAddress, Stream};
 use crate::zmtp::{
     Engine, Established, Handshake, HandshakeConfig, HandshakeError, HeartbeatConfig, Progress,
-    put_error,
+    after, overslept, put_error,
 };
 
 /// A connection whose handshake is done and whose peer has a place in the socket.
@@ -309,10 +309,11 @@ async fn negotiate(
                 drop(turn);
                 (handshake, octets, next)
             });
-            let (back, octets, next) = match timeout_at(deadline, taken_in).await {
-                Ok(Some(taken_in)) => taken_in,
-                Ok(None) => return Err((HandshakeError::Closed, None)),
-                Err(_) => return Err((HandshakeError::TimedOut, None)),
+            let time = owner.options().handshake_timeout;
+            let (back, octets, next) = match awake_until(deadline, time, taken_in).await {
+                Some(Some(taken_in)) => taken_in,
+                Some(None) => return Err((HandshakeError::Closed, None)),
+                None => return Err((HandshakeError::TimedOut, None)),
             };
             (handshake, *read) = (back, octets);
             next
@@ -320,6 +321,26 @@ async fn negotiate(
             handshake.input(read, Instant::now().into_std())
         };
         progress = next.map_err(|error| (error, Some(handshake.output().split())))?;
+    }
+}
+
+/// The outcome of `part`, unless `deadline` comes first, which left `time`; whoever noticed that far too late has the whole
+/// time anew.
+async fn awake_until<T>(
+    mut deadline: Instant,
+    time: Duration,
+    part: impl Future<Output = T>,
+) -> Option<T> {
+    let mut part = pin!(part);
+    loop {
+        if let Ok(outcome) = timeout_at(deadline, &mut part).await {
+            return Some(outcome);
+        }
+        let now = Instant::now();
+        if !overslept(deadline.into_std(), time, now.into_std()) {
+            return None;
+        }
+        deadline = Instant::from_std(after(now.into_std(), time));
     }
 }
 
@@ -438,84 +459,5 @@ pub(super) fn good_bye_until(life: Life) -> Instant {
     }
 }
 
-#[cfg(all(test, feature = "curve"))]
-mod tests {
-    use std::task::{Context, Waker};
-
-    use tokio::io::{AsyncWriteExt, duplex};
-
-    use super::*;
-    use crate::mechanism::Role;
-    use crate::pattern::SocketType;
-    use crate::security::{KeyPair, SecretKey};
-
-    fn key(seed: u8) -> Arc<KeyPair> {
-        Arc::new(SecretKey::from_bytes(&[seed; 32]).into())
-    }
-
-    fn begin(role: &Role) -> Handshake {
-        let config = HandshakeConfig {
-            socket_type: SocketType::Pair,
-            identity: Default::default(),
-            properties: Default::default(),
-            address: PeerAddress::Adopted,
-            domain: String::new(),
-            limits: Default::default(),
-            heartbeat: None,
-            timeout: Duration::from_secs(30),
-        };
-        let mechanism = role.begin(config.announcement(), Asked::Never).unwrap();
-        Handshake::new(config, mechanism, Instant::now().into_std())
-    }
-
-    /// All that a client says until it is welcomed.
-    fn hello() -> BytesMut {
-        let server = Role::CurveServer { own: key(2) };
-        let mut client = begin(&Role::CurveClient {
-            server: *key(2).public_key(),
-            own: key(1),
-        });
-        let mut greeting = begin(&server).output().split();
-        let now = Instant::now().into_std();
-        client.input(&mut greeting, now).unwrap();
-        client.output().split()
-    }
-
-    #[tokio::test]
-    async fn what_takes_long_has_its_turn_or_is_begun_again() {
-        let (near, mut far) = duplex(4096);
-        let stream = Stream::adopted(near);
-        let lane = Lane::new();
-        let mut handshake = begin(&Role::CurveServer { own: key(2) });
-        let mut read = BytesMut::new();
-        let hello = hello();
-        let (last, most) = hello.split_last().unwrap();
-        far.write_all(most).await.unwrap();
-
-        // The turn of somebody else. What is not whole does not wait for it.
-        let another = lane.turn().await;
-        let mut progress = Progress::Waiting;
-        let mut begun = || {
-            let mut cx = Context::from_waker(Waker::noop());
-            let step = proceed(
-                &stream,
-                &mut handshake,
-                &mut progress,
-                None,
-                Some(&lane),
-                &mut read,
-            );
-            let polled = pin!(step).poll(&mut cx).map(Result::unwrap);
-            (polled.map(|turn| turn.is_some()), read.len())
-        };
-        assert_eq!(begun(), (Poll::Ready(false), most.len()));
-        far.write_all(&[*last, 0]).await.unwrap();
-        // Whatever came with it is read, and then no more, however often it is begun.
-        for _ in 0..3 {
-            assert_eq!(begun(), (Poll::Pending, hello.len() + 1));
-            far.write_all(&[0]).await.unwrap();
-        }
-        drop(another);
-        assert_eq!(begun(), (Poll::Ready(true), hello.len() + 1));
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -85,14 +85,14 @@ impl Default for Limits {
 }
 
 /// The instant `duration` after `now`, or one too far off to matter.
-fn after(now: Instant, duration: Duration) -> Instant {
+pub(crate) fn after(now: Instant, duration: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     now + duration.min(FAR)
 }
 
 /// Whether a deadline that left `time` was noticed so late that its keeper must have been stopped, or asleep with the machine. The
 /// other side may have been, too, or what it said in time waits to be read: it has to be given time anew.
-fn overslept(deadline: Instant, time: Duration, now: Instant) -> bool {
+pub(crate) fn overslept(deadline: Instant, time: Duration, now: Instant) -> bool {
     /// A busy machine is late, too.
     const LATE: Duration = Duration::from_secs(1);
     now.saturating_duration_since(deadline) > LATE.max(time / 2)
