@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{IoSlice, Read};
+use std::ops::Range;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, OnceLock};
 
@@ -38,6 +39,18 @@ pub const MODELS: &[Model] = &[
         (3, 5),
         "what a sender writes itself and what its session writes are whole and in order on the stream",
         a_direct_write_stays_out_of_the_sessions,
+    ),
+    bounded(
+        "a_loop_wakes_the_session_that_left_it",
+        (2, 3),
+        "what a session leaves to a publisher in a loop it takes when that goes on",
+        a_loop_wakes_the_session_that_left_it,
+    ),
+    bounded(
+        "a_loop_writes_what_was_left_to_it",
+        (2, 3),
+        "what a session leaves to a publisher in a loop is written once, whole and in order, by either of them",
+        a_loop_writes_what_was_left_to_it,
     ),
     bounded(
         "room_wakes_a_blocked_sender",
@@ -212,6 +225,63 @@ fn a_direct_write_stays_out_of_the_sessions() {
     assert_eq!(came[..n], frames(&[1, 2, 3]));
 }
 
+/// A session that has just had a long batch.
+fn watched(queues: &Queues) -> Session {
+    let Kernel { stream, .. } = KERNEL.get().unwrap();
+    let mut session = Session::of(&queues.pipe());
+    session.idle = Some(stream.clone());
+    push_each(&session.pipe, 0..32);
+    session.taken();
+    session
+}
+
+fn push_each(pipe: &Pipe, bodies: Range<u8>) {
+    for body in bodies {
+        let pushed = pipe.outbox.push(&message(body), Claim::Many);
+        assert!(matches!(pushed, Push::Done { .. }), "{pushed:?}");
+    }
+}
+
+fn a_loop_wakes_the_session_that_left_it() {
+    let mut session = watched(&Queues::of_publisher(0));
+    let pipe = session.pipe.clone();
+    session.left = Some(Box::new(|| {
+        thread::spawn(move || push_each(&pipe, 0..3));
+    }));
+    let mut octets = session.taken();
+    while octets.len() < frames(&[0, 1, 2]).len() {
+        octets.extend(session.taken());
+    }
+    assert_eq!(octets, frames(&[0, 1, 2]));
+}
+
+fn a_loop_writes_what_was_left_to_it() {
+    let Kernel { stream, far } = KERNEL.get().unwrap();
+    let mut session = watched(&Queues::of_publisher(35));
+    push_each(&session.pipe, 0..32);
+    let sender = thread::spawn({
+        let pipe = session.pipe.clone();
+        move || {
+            // The last one fills the queue, if the session has taken nothing yet.
+            push_each(&pipe, 32..35);
+            pipe.outbox.end(Life::Draining(None));
+        }
+    });
+    while session.take() == Take::Write {
+        let octets = session.written();
+        thread::yield_now();
+        assert_eq!(
+            stream.try_write(&[IoSlice::new(&octets)]).unwrap(),
+            octets.len()
+        );
+    }
+    sender.join().unwrap();
+    let mut came = [0; 200];
+    let n = (&*far).read(&mut came).unwrap();
+    let all: Vec<u8> = (0..35).collect();
+    assert_eq!(came[..n], frames(&all));
+}
+
 fn room_wakes_a_blocked_sender() {
     let queues = Queues::with_marks(1, 0);
     let pipe = queues.pipe();
@@ -331,7 +401,7 @@ fn draining_takes_all_that_was_accepted() {
         match session.take() {
             Take::Write => octets.extend(session.written()),
             Take::Drained => break,
-            Take::Ended => panic!("nobody ended it"),
+            take => panic!("nobody ended it, and it cannot be {take:?}"),
         }
     }
     let accepted = sender.join().unwrap();

@@ -25,6 +25,15 @@ pub struct Queues {
 impl Queues {
     /// With so much room for messages to each peer and from each.
     pub fn with_marks(send: usize, recv: usize) -> Arc<Self> {
+        Self::new(send, recv, false)
+    }
+
+    /// The same of a publisher.
+    pub fn of_publisher(send: usize) -> Arc<Self> {
+        Self::new(send, 0, true)
+    }
+
+    fn new(send: usize, recv: usize, fans_out: bool) -> Arc<Self> {
         let outgoing = Arc::new(Outgoing::new(LoadBalance::default()));
         let marks = |messages| Marks {
             messages,
@@ -34,6 +43,7 @@ impl Queues {
             send: marks(send),
             recv: marks(recv),
             conflate: false,
+            fans_out,
             outgoing: outgoing.clone(),
             readable: Arc::new(ReadyList::new(Wake::One)),
             writable: Arc::new(ReadyList::new(Wake::All)),
@@ -138,6 +148,8 @@ pub struct Session {
     pub pipe: Arc<Pipe>,
     pub idle: Option<Arc<Stream>>,
     pub writing: Writing,
+    /// What happens when it first leaves its queue to a sender in a loop.
+    pub left: Option<Box<dyn FnOnce()>>,
 }
 
 impl Session {
@@ -146,6 +158,7 @@ impl Session {
             pipe: pipe.clone(),
             idle: None,
             writing: Writing::default(),
+            left: None,
         }
     }
 
@@ -158,13 +171,25 @@ impl Session {
             return Poll::Ready(Take::Ended);
         }
         let mut replies = BytesMut::new();
-        outbox.poll_take(
+        let take = outbox.poll_take(
             &self.pipe,
             self.idle.as_ref(),
             cx,
             &mut replies,
             &mut self.writing,
-        )
+        );
+        match take {
+            Poll::Ready(Take::Look) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            // The time after which it would look in any case does not come.
+            Poll::Ready(Take::Leave) => {
+                self.left.take().into_iter().for_each(|then| then());
+                Poll::Pending
+            }
+            take => take,
+        }
     }
 
     /// Waits for something to do.
