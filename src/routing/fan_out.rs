@@ -21,6 +21,8 @@ pub(crate) struct FanOut {
     /// The message that must not be dropped and was last asked for in vain, and one of the slots that it waits for. Looked at
     /// first: whenever one of ten thousand pipes has room again, all would have to be asked.
     waits_for: Option<(Message, usize)>,
+    /// The copies since the sender last let the sessions have their turn.
+    copies: usize,
 }
 
 /// Who wants a message.
@@ -34,6 +36,8 @@ pub(crate) enum Audience {
     Others,
 }
 
+/// So many copies take a few milliseconds.
+const TURN: usize = 32 << 10;
 /// To so many pipes, lone messages are written at once.
 const FEW: usize = 16;
 
@@ -47,6 +51,7 @@ impl FanOut {
             index: TopicIndex::new(),
             full: HashSet::new(),
             waits_for: None,
+            copies: 0,
         }
     }
 
@@ -113,9 +118,12 @@ impl FanOut {
     /// Queues `message` for its whole audience. A full pipe misses it.
     pub fn send(&mut self, queues: &mut Queues, message: &Message) {
         let claim = self.claim();
+        let mut copies = 0;
         self.for_each(message, |_, pipe| {
+            copies += 1;
             pipe.outbox.try_push(queues, message, claim);
         });
+        self.copies += copies;
     }
 
     /// Queues `message` for one pipe (`ManualLastValue`).
@@ -159,14 +167,29 @@ impl FanOut {
         }
         let mut full = std::mem::take(&mut self.full);
         let claim = self.claim();
+        let mut copies = 0;
         self.for_each(message, |slot, pipe| {
+            copies += 1;
             let pushed = pipe.outbox.try_push(queues, message, claim);
             if pushed == (Push::Done { full: true }) {
                 full.insert(slot);
             }
         });
         self.full = full;
+        self.copies += copies;
         true
+    }
+
+    /// Whether so many copies were made that the sessions should have a turn before the next message: its lock is held
+    /// over each, and who comes back at once hardly lets anybody else have it.
+    #[inline]
+    pub fn is_tired(&self) -> bool {
+        self.copies >= TURN
+    }
+
+    /// The sessions had their turn.
+    pub fn rested(&mut self) {
+        self.copies = 0;
     }
 
     fn claim(&self) -> Claim {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 
 use super::Socket;
 use super::core::{Core, Policy};
@@ -20,6 +21,8 @@ pub(super) enum Sent {
     Full,
     /// Its sender had better wait until the session of this pipe has caught up.
     Ahead(Arc<Pipe>),
+    /// Its sender had better let go of its thread: it has made so many copies that the sessions have to have their turn.
+    Tired,
     Closed,
 }
 
@@ -56,7 +59,9 @@ impl<P: Pattern> Socket<P> {
             }
             match self.core.try_send(&message, Claim::Paced) {
                 Sent::Done => Ok(()),
-                Sent::Full | Sent::Ahead(_) => self.core.send_when_ready(message).await,
+                Sent::Full | Sent::Ahead(_) | Sent::Tired => {
+                    self.core.send_when_ready(message).await
+                }
                 Sent::Closed => Err(SendError(message)),
             }
         }
@@ -78,7 +83,7 @@ impl<P: Pattern> Socket<P> {
     pub(crate) fn try_send_as(&self, claim: Claim, message: Message) -> Result<(), TrySendError> {
         match self.core.try_send(&message, claim) {
             Sent::Done => Ok(()),
-            Sent::Full | Sent::Ahead(_) => Err(TrySendError::Full(message)),
+            Sent::Full | Sent::Ahead(_) | Sent::Tired => Err(TrySendError::Full(message)),
             Sent::Closed => Err(TrySendError::Closed(message)),
         }
     }
@@ -164,6 +169,14 @@ impl Core {
             match self.pipes.writable.until(attempt).await {
                 Sent::Done => return Ok(()),
                 Sent::Ahead(pipe) => pipe.outbox.caught_up().await,
+                Sent::Tired => {
+                    yield_now().await;
+                    self.outgoing.with(|sending| {
+                        if let Policy::FanOut(fan_out) = &mut sending.policy {
+                            fan_out.rested();
+                        }
+                    });
+                }
                 Sent::Full | Sent::Closed => return Err(SendError(message)),
             }
         }
@@ -201,6 +214,9 @@ impl Core {
                         Dealt::Ahead(pipe) => Sent::Ahead(pipe.clone()),
                         Dealt::Nobody => Sent::Full,
                     }
+                }
+                Policy::FanOut(fan_out) if claim == Claim::Paced && fan_out.is_tired() => {
+                    Sent::Tired
                 }
                 Policy::FanOut(fan_out) => match self.options.on_full {
                     OnFull::Drop => {

@@ -1,5 +1,7 @@
 //! PUB and SUB: who gets what, and that no slow subscriber matters to anybody else.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jackstay::{
@@ -509,5 +511,41 @@ fn the_last_message_of_a_loop_leaves_although_its_runtime_stood_still() {
                 assert_eq!(number_of(&within(sub.recv()).await.unwrap()), n);
             }
         });
+    }
+}
+
+// Whoever publishes to thousands holds their sessions up with each message.
+#[tokio::test]
+async fn a_publisher_to_many_lets_go_of_its_thread_the_oftener() {
+    let publisher = PubSocket::builder()
+        .on_full(OnFull::Wait)
+        .send_hwm(0)
+        .build();
+    let at = publisher.bind(Transport::Inproc.any()).await.unwrap();
+    let subs: Vec<_> = std::iter::repeat_with(|| SubSocket::builder().recv_hwm(0).build())
+        .take(64)
+        .collect();
+    for sub in &subs {
+        sub.subscribe("").unwrap();
+        join_at(&publisher, sub, &at).await;
+    }
+    within(publisher.wait_for_subscribers(subs.len()))
+        .await
+        .unwrap();
+    let turns = Arc::<AtomicUsize>::default();
+    let others = turns.clone();
+    tokio::spawn(async move {
+        loop {
+            others.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    for n in 0..1_600 {
+        publisher.send(numbered(n)).await.unwrap();
+    }
+    // 102,400 copies.
+    assert_eq!(turns.load(Ordering::Relaxed), 3);
+    for sub in &subs {
+        assert_eq!(sub.stats().queued_in, 1_600);
     }
 }
