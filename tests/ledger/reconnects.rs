@@ -1,6 +1,7 @@
 //! The same while one side leaves and comes back: of what was handed to the operating system some is lost with a connection, at
 //! its end and nowhere else. Nothing is cut, doubled or out of order, and all the rest is counted.
 
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,10 +9,10 @@ use std::time::Duration;
 
 use jackstay::pattern::{CanSend, Pattern};
 use jackstay::{
-    Builder, DealerSocket, Message, PubSocket, PullSocket, PushSocket, Reconnect, RouterSocket,
-    Socket, SubSocket,
+    BindError, Builder, DealerSocket, Endpoint, Message, PubSocket, PullSocket, PushSocket,
+    Reconnect, RouterSocket, Socket, SubSocket,
 };
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 
 use crate::carrier::{Carrier, Reader, drained, handed_over, over_each_carrier, tell};
 use crate::note::{Book, Note};
@@ -102,6 +103,21 @@ impl<'a> Connection<'a> {
     }
 }
 
+/// Binds `socket` where another was bound: a process that some test starts at this moment has a copy of the listener until
+/// it is what it is to be.
+async fn bind_again<P: Pattern>(socket: &Socket<P>, at: &Endpoint) {
+    let bound = async {
+        while let Err(error) = socket.bind(at).await {
+            let BindError::Io { source, .. } = &error else {
+                panic!("{error}");
+            };
+            assert_eq!(source.kind(), io::ErrorKind::AddrInUse);
+            yield_now().await;
+        }
+    };
+    within(bound).await;
+}
+
 async fn a4_a_pull_that_comes_back_gets_what_was_queued(over: Carrier) {
     let push = over.connected(eager(PushSocket::builder()));
     let at = over.transport().fixed();
@@ -110,7 +126,7 @@ async fn a4_a_pull_that_comes_back_gets_what_was_queued(over: Carrier) {
     let (mut book, mut unread) = (Book::default(), 0);
     for round in 0..times(4) {
         let pull = over.bound(PullSocket::builder());
-        pull.bind(&at).await.unwrap();
+        bind_again(&pull, &at).await;
         let mut connection = Connection::new(&mut book);
         for _ in 0..over.fewer(400) + round % 64 {
             connection.take(&within(pull.recv()).await.unwrap());
@@ -119,7 +135,7 @@ async fn a4_a_pull_that_comes_back_gets_what_was_queued(over: Carrier) {
         unread += pull.stats().dropped.unread;
     }
     let pull = over.bound(PullSocket::builder());
-    pull.bind(&at).await.unwrap();
+    bind_again(&pull, &at).await;
     // Its first message shows that the last ones go nowhere else.
     let mut connection = Connection::new(&mut book);
     connection.take(&within(pull.recv()).await.unwrap());
@@ -269,7 +285,7 @@ async fn a4_a_router_that_comes_back_gets_what_was_queued(over: Carrier) {
     let (mut book, mut unread, mut replied) = (Book::default(), 0, 0);
     for round in 0..times(4) {
         let router = over.bound(RouterSocket::builder().linger(Duration::from_micros(round % 5)));
-        router.bind(&at).await.unwrap();
+        bind_again(&router, &at).await;
         let mut connection = Connection::new(&mut book);
         for _ in 0..over.fewer(400) + round % 64 {
             let (from, message) = within(router.recv_from()).await.unwrap();
@@ -287,7 +303,7 @@ async fn a4_a_router_that_comes_back_gets_what_was_queued(over: Carrier) {
         replied += handed_over(&stats);
     }
     let router = over.bound(RouterSocket::builder());
-    router.bind(&at).await.unwrap();
+    bind_again(&router, &at).await;
     let mut connection = Connection::new(&mut book);
     connection.take(&within(router.recv_from()).await.unwrap().1);
     let sent = connection

@@ -69,11 +69,13 @@ pub fn number() -> u32 {
 }
 
 /// A port below those that the system hands out by itself, so that nobody else gets it before its test binds it.
+///
+/// It is not bound to find out whether it is free: a process that is started meanwhile would have it for a moment longer.
 fn free_port() -> u16 {
     loop {
         let port = 10_000 + (std::process::id().wrapping_mul(97) + number()) % 20_000;
         let port = u16::try_from(port).expect("below 30,000");
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             return port;
         }
     }
