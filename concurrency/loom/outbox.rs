@@ -196,6 +196,19 @@ pub async fn open_kernel() {
     assert!(KERNEL.set(Kernel { stream, far }).is_ok());
 }
 
+/// What a session does until its pipe has come to its end.
+fn write_each_batch(session: &mut Session, stream: &Stream) {
+    while session.take() == Take::Write {
+        let octets = session.written();
+        // The sender may have its turn before these are written.
+        thread::yield_now();
+        assert_eq!(
+            stream.try_write(&[IoSlice::new(&octets)]).unwrap(),
+            octets.len()
+        );
+    }
+}
+
 fn a_direct_write_stays_out_of_the_sessions() {
     let Kernel { stream, far } = KERNEL.get().unwrap();
     let pipe = Queues::with_marks(0, 0).pipe();
@@ -210,15 +223,7 @@ fn a_direct_write_stays_out_of_the_sessions() {
     });
     let mut session = Session::of(&pipe);
     session.idle = Some(stream.clone());
-    while session.take() == Take::Write {
-        let octets = session.written();
-        // The sender may have its turn before these are written.
-        thread::yield_now();
-        assert_eq!(
-            stream.try_write(&[IoSlice::new(&octets)]).unwrap(),
-            octets.len()
-        );
-    }
+    write_each_batch(&mut session, stream);
     sender.join().unwrap();
     let mut came = [0; 16];
     let n = (&*far).read(&mut came).unwrap();
@@ -267,14 +272,7 @@ fn a_loop_writes_what_was_left_to_it() {
             pipe.outbox.end(Life::Draining(None));
         }
     });
-    while session.take() == Take::Write {
-        let octets = session.written();
-        thread::yield_now();
-        assert_eq!(
-            stream.try_write(&[IoSlice::new(&octets)]).unwrap(),
-            octets.len()
-        );
-    }
+    write_each_batch(&mut session, stream);
     sender.join().unwrap();
     let mut came = [0; 200];
     let n = (&*far).read(&mut came).unwrap();

@@ -1,14 +1,11 @@
 //! [`Outgoing`]: what a socket has to send, under one lock.
 
 use std::ops::{Deref, DerefMut};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::Waker;
 
-use tokio::task::yield_now;
-
-use super::lock;
 use super::outbox::Queue;
+use super::{lock, wake_later};
 use crate::sync::{Mutex, MutexGuard};
 
 /// The queues towards all peers of a socket that are reached over streams, and the policy that chooses between them, under
@@ -50,10 +47,7 @@ impl Woken {
 
     fn wake(self) {
         self.now.into_iter().for_each(Waker::wake);
-        for waker in self.later {
-            // A task that yields is woken when its thread has nothing else to run; outside a runtime, at once.
-            let _ = pin!(yield_now()).poll(&mut Context::from_waker(&waker));
-        }
+        self.later.iter().for_each(wake_later);
     }
 }
 

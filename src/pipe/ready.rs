@@ -3,6 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use tokio::task::yield_now;
 
 use super::{Pipe, lock};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -119,6 +122,12 @@ impl ReadyList {
 /// whoever wakes it goes on, with all that it has still to do.
 pub(crate) fn waking(wakes: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(wakes));
+}
+
+/// Wakes a task when those of this thread have had their turn, as one that yields is; outside a runtime, at once. Woken by
+/// its waker, it would run before the runtime looks for what has arrived elsewhere.
+pub(crate) fn wake_later(waker: &Waker) {
+    let _ = pin!(yield_now()).poll(&mut Context::from_waker(waker));
 }
 
 /// Counts a task as waiting until it is dropped.

@@ -2,13 +2,12 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::sealing::Sealing;
@@ -17,7 +16,7 @@ use super::{Intercepted, Owner};
 use crate::message::Message;
 use crate::monitor::DisconnectCause;
 use crate::options::Options;
-use crate::pipe::{Arrival, Life, Load, Pipe, Take, Writing, buffers};
+use crate::pipe::{Arrival, Life, Load, Pipe, Take, Writing, buffers, wake_later};
 use crate::transport::Stream;
 use crate::zmtp::{Allowance, Engine, Extent, Inbound, Run};
 
@@ -226,7 +225,7 @@ impl<'a> Pump<'a> {
                 None => return Poll::Ready(Ok(())),
             };
         }
-        let_others_run(cx);
+        wake_later(cx.waker());
         Poll::Pending
     }
 
@@ -327,7 +326,7 @@ impl<'a> Pump<'a> {
                 Poll::Ready(Take::Drained | Take::Ended) => return take.map(Ok),
                 Poll::Ready(Take::Look | Take::Leave) | Poll::Pending => {
                     if take == Poll::Ready(Take::Look) {
-                        let_others_run(cx);
+                        wake_later(cx.waker());
                     }
                     if take == Poll::Ready(Take::Leave) {
                         self.left_until = Some(Instant::now() + LEFT);
@@ -361,8 +360,8 @@ impl<'a> Pump<'a> {
         Poll::Ready(Ok(Take::Write))
     }
 
-    /// Heartbeats, the end of the linger time, and of what is left to a sender. One timer, armed for what comes first and touched only when it
-    /// fires or something earlier is due.
+    /// Heartbeats, the end of the linger time, and of what is left to a sender. One timer, armed for what comes first and
+    /// touched only when it fires or something earlier is due.
     fn poll_timer(&mut self, cx: &mut Context<'_>, life: Life) -> Poll<Result<(), End>> {
         loop {
             let linger = match life {
@@ -449,12 +448,6 @@ fn release(read: &mut BytesMut) {
         let rest = BytesMut::from(&read[..]);
         buffers::give_back(std::mem::replace(read, rest));
     }
-}
-
-/// Has this task polled again after others of its thread. Not by waking it: it would run before the runtime looks for what
-/// has arrived elsewhere.
-fn let_others_run(cx: &mut Context<'_>) {
-    let _ = pin!(yield_now()).poll(cx);
 }
 
 fn lost(error: io::Error) -> DisconnectCause {

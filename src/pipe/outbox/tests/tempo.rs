@@ -3,7 +3,7 @@
 use tokio::task::yield_now;
 
 use super::*;
-use crate::pipe::outbox::wire::MANY;
+use crate::pipe::outbox::wire::{LONG_OF_MANY, MANY};
 
 /// The pipes of a publisher, whose queues hold so many messages.
 fn publisher(most: usize) -> PipeConfig {
