@@ -308,7 +308,7 @@ fn fan_out_to(
             for _ in 0..SENT {
                 pipes
                     .outgoing
-                    .with(|sending| fan_out.send(&mut sending.queues, black_box(&message)));
+                    .with(|sending| fan_out.send(&mut sending.queues, black_box(&message), false));
             }
         };
         let undo = |pipes: &mut Pipes| assert_eq!(pipes.take_all(), SENT * audience);

@@ -1,17 +1,18 @@
 //! The queue towards one peer: those who send against the session that writes.
 
 use std::future::poll_fn;
-use std::io::{IoSlice, Read};
+use std::io::{ErrorKind, IoSlice, Read};
 use std::ops::Range;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use bytes::Bytes;
 use loom::future::block_on;
 use loom::thread;
 
 use crate::message::Message;
-use crate::pipe::{Claim, Life, Pipe, Push, Take};
+use crate::pipe::{Claim, Life, Pipe, Push, Share, Take};
 use crate::pipes::{Queues, Session, frames, message};
 use crate::transport::{self, ConnectOptions, Stream, TcpOptions};
 use crate::zmtp::Version;
@@ -51,6 +52,18 @@ pub const MODELS: &[Model] = &[
         (2, 3),
         "what a session leaves to a publisher in a loop is written once, whole and in order, by either of them",
         a_loop_writes_what_was_left_to_it,
+    ),
+    bounded(
+        "what_is_shared_goes_to_each_once",
+        (1, 2),
+        "what a publisher in a loop keeps once for two peers, each session takes once, whole and in order",
+        what_is_shared_goes_to_each_once,
+    ),
+    bounded(
+        "what_is_shared_is_written_or_taken",
+        (1, 2),
+        "what a publisher in a loop writes to two peers, and what their sessions take meanwhile, each has once",
+        what_is_shared_is_written_or_taken,
     ),
     bounded(
         "room_wakes_a_blocked_sender",
@@ -278,6 +291,93 @@ fn a_loop_writes_what_was_left_to_it() {
     let n = (&*far).read(&mut came).unwrap();
     let all: Vec<u8> = (0..35).collect();
     assert_eq!(came[..n], frames(&all));
+}
+
+/// Two sessions that have left their queues, of one message each, to a publisher in a loop, who keeps once what follows.
+fn sharing(most: usize) -> (Arc<Queues>, [Session; 2]) {
+    let queues = Queues::of_publisher(most);
+    let sessions = [(); 2].map(|()| {
+        let mut session = watched(&queues);
+        assert_eq!(session.looks(), Poll::Pending);
+        push_each(&session.pipe, 0..1);
+        session
+    });
+    queues.outgoing.with(|sending| {
+        for session in &sessions {
+            let share = session.pipe.outbox.share(&mut sending.queues);
+            assert_eq!(share, Some(Share::Part));
+        }
+        assert!(sending.queues.open());
+    });
+    (queues, sessions)
+}
+
+/// As a socket sends: to both at once while they share, and to each when one of them was looked at.
+fn publish(queues: &Queues, pipes: &[Arc<Pipe>; 2], body: u8) {
+    let message = message(body);
+    let mut due = queues.outgoing.with(|sending| {
+        let queues = &mut sending.queues;
+        queues.push_shared(&message).unwrap_or_else(|| {
+            for pipe in pipes {
+                let pushed = pipe.outbox.try_push(queues, &message, Claim::Many);
+                assert!(matches!(pushed, Push::Done { .. }), "{pushed:?}");
+            }
+            false
+        })
+    });
+    while due {
+        due = queues.outgoing.with(|sending| sending.queues.write_next());
+    }
+}
+
+/// A publisher sends so many messages and ends, and each session takes what is there until then.
+fn share_until_the_end(most: usize, bodies: Range<u8>) -> [Vec<u8>; 2] {
+    let (queues, sessions) = sharing(most);
+    let pipes = sessions.each_ref().map(|session| session.pipe.clone());
+    let sender = thread::spawn(move || {
+        bodies.for_each(|body| publish(&queues, &pipes, body));
+        for pipe in &pipes {
+            pipe.outbox.end(Life::Draining(None));
+        }
+    });
+    let [mut here, mut there] = sessions;
+    let until_the_end = |session: &mut Session| {
+        let mut octets = Vec::new();
+        while session.take() == Take::Write {
+            octets.extend(session.written());
+        }
+        octets
+    };
+    let there = thread::spawn(move || until_the_end(&mut there));
+    let here = until_the_end(&mut here);
+    sender.join().unwrap();
+    [here, there.join().unwrap()]
+}
+
+fn what_is_shared_goes_to_each_once() {
+    let taken = share_until_the_end(0, 1..3);
+    for octets in taken {
+        assert_eq!(octets, frames(&[0, 1, 2]));
+    }
+}
+
+fn what_is_shared_is_written_or_taken() {
+    let Kernel { far, .. } = KERNEL.get().unwrap();
+    // The second message fills the queues, if the sessions have taken nothing yet.
+    let taken = share_until_the_end(32, 1..32);
+    let mut came = [0; 2 * 32 * 3];
+    let n = match (&*far).read(&mut came) {
+        Ok(n) => n,
+        Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+        Err(error) => panic!("{error}"),
+    };
+    let all = frames(&(0..32).collect::<Vec<u8>>());
+    // What was written is the beginning of what goes to either.
+    let written = n + taken.iter().map(Vec::len).sum::<usize>();
+    assert_eq!(written, 2 * all.len());
+    for octets in taken {
+        assert!(all.ends_with(&octets), "{octets:?}");
+    }
 }
 
 fn room_wakes_a_blocked_sender() {

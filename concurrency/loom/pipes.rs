@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io::IoSlice;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use loom::future::block_on;
@@ -190,6 +190,11 @@ impl Session {
             }
             take => take,
         }
+    }
+
+    /// Looks once.
+    pub fn looks(&mut self) -> Poll<Take> {
+        self.poll(&mut Context::from_waker(Waker::noop()))
     }
 
     /// Waits for something to do.

@@ -190,7 +190,7 @@ impl Writing {
     }
 
     /// Puts `later` behind what is here.
-    pub fn append(&mut self, later: Self) {
+    pub fn append(&mut self, later: &Self) {
         debug_assert_eq!(
             later.written(),
             0,
@@ -198,12 +198,9 @@ impl Writing {
         );
         let place = self.octets.len();
         self.octets.extend_from_slice(&later.octets);
-        self.bodies.extend(
-            later
-                .bodies
-                .into_iter()
-                .map(|(at, body)| (at + place, body)),
-        );
+        let bodies = later.bodies.iter();
+        self.bodies
+            .extend(bodies.map(|(at, body)| (at + place, body.clone())));
         self.messages += later.messages;
         self.size += later.size;
     }
@@ -356,7 +353,7 @@ mod tests {
         let all = messages();
         let (first, later) = all.split_at(2);
         let mut both = writing(first);
-        both.append(writing(later));
+        both.append(&writing(later));
         assert_eq!(both.messages(), first.len() + later.len());
         assert_eq!(both.size(), writing(&messages()).size());
         let octets = write(&mut both, usize::MAX, usize::MAX);

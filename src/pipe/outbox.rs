@@ -2,6 +2,7 @@
 
 mod crossing;
 mod queue;
+mod shared;
 mod wire;
 
 use std::ops::{Deref, DerefMut};
@@ -17,6 +18,8 @@ pub(crate) use self::crossing::FarSocket;
 pub(super) use self::queue::Queue;
 pub(crate) use self::queue::{Claim, Life, Push};
 use self::queue::{Link, Signals};
+pub(crate) use self::shared::Share;
+pub(super) use self::shared::Shared;
 use self::wire::{Gate, Look, Tempo, Wire};
 use super::outgoing::{Place, PlaceGuard, Queues, Woken};
 use super::{Pipe, PipeConfig, ReadyList, Writing, lock, waking};
@@ -123,6 +126,14 @@ impl Outbox {
         }
     }
 
+    /// The same without what the queue shares with others.
+    fn peek(&self) -> Guard<'_> {
+        match &self.home {
+            Home::Socket(place) => Guard::Socket(place.peek()),
+            Home::Own(queue) => Guard::Own(lock(queue)),
+        }
+    }
+
     /// The same under the lock of the socket.
     fn within<'a>(&'a self, queues: &'a mut Queues) -> Guard<'a> {
         match &self.home {
@@ -156,6 +167,14 @@ impl Outbox {
             Home::Own(queue) => {
                 lock(queue).push(&self.signals, message, claim, &mut Woken::default())
             }
+        }
+    }
+
+    /// Shares what is pushed once the sharing is [open](Queues::open), under the lock of the socket. `None` if it cannot.
+    pub fn share(&self, queues: &mut Queues) -> Option<Share> {
+        match &self.home {
+            Home::Socket(place) => queues.share(place, self.is_parked()),
+            Home::Own(_) => None,
         }
     }
 
@@ -295,7 +314,17 @@ impl Outbox {
         into: &mut Writing,
     ) -> Poll<Take> {
         debug_assert!(into.is_empty());
-        let mut guard = self.lock();
+        let mut guard = self.peek();
+        if guard.shared().is_some() {
+            if replies.is_empty()
+                && let Some(left) = guard.leave_shared(idle, cx)
+            {
+                return Poll::Ready(left);
+            }
+            drop(guard);
+            self.part();
+            guard = self.lock();
+        }
         let state = &mut *guard;
         let Link::Wire(wire) = &mut state.link else {
             return Poll::Ready(Take::Ended);
@@ -350,13 +379,25 @@ impl Outbox {
         Poll::Ready(Take::Write)
     }
 
-    /// What a sender in a loop was to write has waited long enough: the session takes it.
-    pub fn cool(&self) {
-        let mut guard = self.lock();
+    /// Ends the sharing that this queue takes part in. The sessions of the others have something to write, too.
+    fn part(&self) {
+        if let Home::Socket(place) = &self.home {
+            place.with(Queues::part_and_wake);
+        }
+    }
+
+    /// What a sender in a loop was to write has waited for a while. `false` if it has written since the last time; otherwise
+    /// the session takes what waits.
+    pub fn cool(&self) -> bool {
+        let mut guard = self.peek();
         if let Link::Wire(wire) = &mut guard.link {
+            if std::mem::take(&mut wire.tended) {
+                return false;
+            }
             wire.tempo = Tempo::Calm;
             self.signals.parked.store(false, Ordering::Release);
         }
+        true
     }
 
     /// Something came from the peer: the next message is likely an answer, and may be written by its sender.
@@ -372,7 +413,7 @@ impl Outbox {
 
     /// How long the pipe goes on; `cx` is woken when that changes.
     pub fn life(&self, cx: &mut Context<'_>) -> Life {
-        let mut state = self.lock();
+        let mut state = self.peek();
         match &mut state.session {
             Some(session) => session.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
@@ -434,7 +475,7 @@ impl Outbox {
             state.dropped.conflated += rest.messages() as u64;
             rest.clear();
         }
-        rest.append(std::mem::take(&mut wire.queue).into_unsent());
+        rest.append(&std::mem::take(&mut wire.queue).into_unsent());
         state.lost = rest.is_empty();
         wire.queue = rest;
         let ahead = state.caught_up();
@@ -560,6 +601,41 @@ impl Outbox {
             queued_out: state.waiting(),
             dropped: state.dropped,
             ..Stats::default()
+        }
+    }
+}
+
+impl Guard<'_> {
+    /// How many messages the queue shares with others, and does not hold yet. None: it does not share.
+    fn shared(&self) -> Option<usize> {
+        match self {
+            Self::Socket(queue) => queue.shared(),
+            Self::Here(_) | Self::Own(_) => None,
+        }
+    }
+
+    /// The session looks at a queue that shares. What it does if it leaves that to the sender: it does not park, since what
+    /// is shared wakes nobody.
+    fn leave_shared(&mut self, idle: Option<&Arc<Stream>>, cx: &mut Context<'_>) -> Option<Take> {
+        let Self::Socket(queue) = self else {
+            return None;
+        };
+        let shared = queue.shared()?;
+        let Link::Wire(wire) = &mut queue.link else {
+            return None;
+        };
+        if !wire.commands.is_empty() {
+            return None;
+        }
+        match wire.tempo.look_at_shared(shared + wire.queue.messages()) {
+            Look::Take => None,
+            Look::Again => Some(Take::Look),
+            Look::Leave => {
+                wire.idle = idle.cloned();
+                queue.session = Some(cx.waker().clone());
+                queue.wake_later(cx.waker().clone());
+                Some(Take::Leave)
+            }
         }
     }
 }

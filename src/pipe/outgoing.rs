@@ -4,8 +4,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::outbox::Queue;
+use super::outbox::{Queue, Share, Shared};
 use super::{lock, wake_later};
+use crate::message::Message;
 use crate::sync::{Mutex, MutexGuard};
 
 /// The queues towards all peers of a socket that are reached over streams, and the policy that chooses between them, under
@@ -27,6 +28,7 @@ pub(crate) struct Sending<P: ?Sized> {
 #[derive(Default)]
 pub(crate) struct Queues {
     places: Vec<Queue>,
+    shared: Shared,
     woken: Woken,
 }
 
@@ -79,10 +81,50 @@ impl<P: ?Sized> Outgoing<P> {
 }
 
 impl Queues {
-    /// The queue at `place`, and where to put the waker of its session.
+    /// The queue at `place`, with all that is in it, and where to put the waker of its session.
     #[inline]
     pub(super) fn at(&mut self, place: &Place) -> (&mut Queue, &mut Woken) {
+        if self.places[place.index].shares {
+            self.part();
+        }
         (&mut self.places[place.index], &mut self.woken)
+    }
+
+    /// Lets the queue at `place` share with others what is pushed once that is open. `None` if it cannot.
+    pub(super) fn share(&mut self, place: &Place, parked: bool) -> Option<Share> {
+        self.shared.join(&mut self.places, place.index, parked)
+    }
+
+    /// From now on, [`push_shared`](Self::push_shared) adds to all queues that share. `false` if there is none with room.
+    pub fn open(&mut self) -> bool {
+        let opened = self.shared.open();
+        if !opened {
+            self.part();
+        }
+        opened
+    }
+
+    /// Adds `message` to all queues that share. `None` if one has no room, or nothing is shared any more; `Some(true)` if
+    /// [`write_next`](Self::write_next) is now to be called until nothing is left.
+    #[inline]
+    pub fn push_shared(&mut self, message: &Message) -> Option<bool> {
+        self.shared.push(message)
+    }
+
+    /// Writes what is shared to one of the peers. `false` if all have it.
+    pub fn write_next(&mut self) -> bool {
+        self.shared.write_next(&mut self.places)
+    }
+
+    /// Puts into each queue what it shared, and ends the sharing.
+    pub fn part(&mut self) {
+        self.shared.part(&mut self.places);
+    }
+
+    /// The same by a session; those that wait for a next message to be told of it need not any more.
+    pub fn part_and_wake(&mut self) {
+        self.part();
+        self.woken.now.append(&mut self.woken.later);
     }
 }
 
@@ -95,16 +137,19 @@ pub(super) struct Place {
 impl Place {
     /// Gives `queue` a place.
     pub fn of(queue: Queue, outgoing: &Arc<Outgoing>) -> Self {
-        let places = &mut lock(&outgoing.sending).queues.places;
+        let queues = &mut lock(&outgoing.sending).queues;
         let free = lock(&outgoing.free).pop();
         let index = match free {
             Some(index) => {
-                places[index] = queue;
+                if queues.places[index].shares {
+                    queues.part();
+                }
+                queues.places[index] = queue;
                 index
             }
             None => {
-                places.push(queue);
-                places.len() - 1
+                queues.places.push(queue);
+                queues.places.len() - 1
             }
         };
         Self {
@@ -115,6 +160,15 @@ impl Place {
 
     /// Locks all queues of the socket, and shows this one.
     pub fn lock(&self) -> PlaceGuard<'_> {
+        let mut guard = self.peek();
+        if guard.shares {
+            guard.sending.queues.part();
+        }
+        guard
+    }
+
+    /// The same without what it shares with others.
+    pub fn peek(&self) -> PlaceGuard<'_> {
         PlaceGuard {
             sending: lock(&self.outgoing.sending),
             index: self.index,
@@ -137,6 +191,18 @@ impl Drop for Place {
 pub(super) struct PlaceGuard<'a> {
     sending: MutexGuard<'a, Sending<dyn Send>>,
     index: usize,
+}
+
+impl PlaceGuard<'_> {
+    /// How many messages it shares with others, and does not hold yet. None: it does not share.
+    pub fn shared(&self) -> Option<usize> {
+        self.shares.then(|| self.sending.queues.shared.waiting())
+    }
+
+    /// Wakes `session` after the next message, when the task that sends that lets go of its thread.
+    pub fn wake_later(&mut self, session: Waker) {
+        self.sending.queues.woken.later.push(session);
+    }
 }
 
 impl Deref for PlaceGuard<'_> {

@@ -169,6 +169,33 @@ pub(crate) async fn idle(config: &PipeConfig) -> (Arc<Pipe>, Session, Arc<Stream
     (pipe, session, far)
 }
 
+/// What the pipes of a publisher have in common, whose queues hold so many messages.
+pub(crate) fn publisher(most: usize) -> PipeConfig {
+    PipeConfig {
+        fans_out: true,
+        ..config(marks(most), marks(most))
+    }
+}
+
+/// A pipe whose session has left a queue of two messages to a sender in a loop, after 32 others.
+pub(crate) async fn left_by(config: &PipeConfig) -> (Arc<Pipe>, Session, Arc<Stream>) {
+    let (pipe, mut session, far) = idle(config).await;
+    let push = |messages| {
+        for _ in 0..messages {
+            let pushed = pipe.outbox.push(&"message".into(), Claim::Many);
+            assert_ne!(pushed, Push::Full);
+        }
+    };
+    push(32);
+    session.octets();
+    push(1);
+    assert_eq!(session.looks(), Poll::Ready(Take::Look));
+    push(1);
+    assert_eq!(session.looks(), Poll::Ready(Take::Leave));
+    assert!(pipe.outbox.is_parked());
+    (pipe, session, far)
+}
+
 fn info(pipe: &Pipe) -> PeerInfo {
     PeerInfo(Arc::new(PeerFacts {
         id: pipe.id,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::TopicIndex;
 use super::topics::{Added, Removed};
 use crate::message::Message;
-use crate::pipe::{Claim, PeerId, Pipe, Push, Queues};
+use crate::pipe::{Claim, PeerId, Pipe, Push, Queues, Share};
 
 /// Copies each message to the pipes of its audience. It never waits: a full pipe misses the message, which is counted
 /// there (S4); unless the caller asks first.
@@ -23,6 +23,24 @@ pub(crate) struct FanOut {
     waits_for: Option<(Message, usize)>,
     /// The copies since the sender last let the sessions have their turn.
     copies: usize,
+    /// The slots of those who get the message, and of those who got the one before.
+    found: Vec<usize>,
+    last: Vec<usize>,
+    /// Whether the latter share what is pushed to them.
+    sharing: bool,
+    /// Whether a slot has become another's since.
+    changed: bool,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fanned {
+    /// Queued, or written.
+    Done,
+    /// Queued, and much waits now: [`Queues::write_next`] is to be called until all is written.
+    Due,
+    /// One of those who want it is full, and nobody got it.
+    Full,
 }
 
 /// Who wants a message.
@@ -40,6 +58,8 @@ pub(crate) enum Audience {
 const TURN: usize = 32 << 10;
 /// To so many pipes, lone messages are written at once.
 const FEW: usize = 16;
+/// More do not share: to write to all of them one after the other would keep the sender from all else for too long.
+const MANY: usize = 1024;
 
 impl FanOut {
     pub fn new(audience: Audience) -> Self {
@@ -52,6 +72,10 @@ impl FanOut {
             full: HashSet::new(),
             waits_for: None,
             copies: 0,
+            found: Vec::new(),
+            last: Vec::new(),
+            sharing: false,
+            changed: false,
         }
     }
 
@@ -59,6 +83,7 @@ impl FanOut {
         if self.slots.contains_key(&pipe.id) {
             return;
         }
+        self.changed = true;
         let slot = self.free.pop().unwrap_or(self.pipes.len());
         self.slots.insert(pipe.id, slot);
         // A welcome message may fill it.
@@ -73,6 +98,7 @@ impl FanOut {
     /// Forgets `pipe`, and reports each topic that nobody wants any more.
     pub fn remove(&mut self, pipe: &Arc<Pipe>, orphaned: impl FnMut(&[u8])) {
         self.unsubscribe_all(pipe, orphaned);
+        self.changed = true;
         if let Some(slot) = self.slots.remove(&pipe.id) {
             self.pipes[slot] = None;
             self.full.remove(&slot);
@@ -115,15 +141,34 @@ impl FanOut {
         self.index.peers_with_subscriptions()
     }
 
-    /// Queues `message` for its whole audience. A full pipe misses it.
-    pub fn send(&mut self, queues: &mut Queues, message: &Message) {
-        let claim = self.claim();
-        let mut copies = 0;
-        self.for_each(message, |_, pipe| {
-            copies += 1;
-            pipe.outbox.try_push(queues, message, claim);
-        });
-        self.copies += copies;
+    /// Queues `message` for its whole audience. A pipe that is full misses it, or, if the sender `waits`, nobody gets it.
+    pub fn send(&mut self, queues: &mut Queues, message: &Message, waits: bool) -> Fanned {
+        if waits && self.waits_still(queues, message) {
+            return Fanned::Full;
+        }
+        self.find(message);
+        if self.found.is_empty() {
+            return Fanned::Done;
+        }
+        let again = self.found == self.last && !self.changed;
+        if self.sharing {
+            if again && let Some(due) = queues.push_shared(message) {
+                self.copies += self.found.len();
+                return if due { Fanned::Due } else { Fanned::Done };
+            }
+            self.end_sharing(queues, waits);
+        }
+        if waits && let Some(full) = self.find_full(queues) {
+            self.waits_for = Some((message.clone(), full));
+            return Fanned::Full;
+        }
+        self.push_each(queues, message, waits);
+        if again && self.found.len() <= MANY {
+            self.share(queues, waits);
+        }
+        std::mem::swap(&mut self.found, &mut self.last);
+        self.changed = false;
+        Fanned::Done
     }
 
     /// Queues `message` for one pipe (`ManualLastValue`).
@@ -134,50 +179,76 @@ impl FanOut {
         }
     }
 
-    /// Queues `message` for its whole audience, or for nobody if one of it is full.
-    pub fn try_send_to_all(&mut self, queues: &mut Queues, message: &Message) -> bool {
+    /// Whether `message` still waits for the pipe that it waited for when it was last asked for.
+    fn waits_still(&mut self, queues: &mut Queues, message: &Message) -> bool {
+        let waits_for = self.waits_for.take();
+        self.waits_for = waits_for.filter(|(waiting, slot)| {
+            waiting.first() == message.first() && is_full(&self.pipes, queues, *slot)
+        });
+        self.waits_for.is_some()
+    }
+
+    /// Looks who gets `message`.
+    fn find(&mut self, message: &Message) {
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
+        self.for_each(message, |slot| found.push(slot));
+        self.found = found;
+    }
+
+    /// One of those who get the message that is full.
+    fn find_full(&mut self, queues: &mut Queues) -> Option<usize> {
         let pipes = &self.pipes;
-        if let Some((waiting, slot)) = self.waits_for.take() {
-            let full = pipes[slot]
-                .as_ref()
-                .is_some_and(|pipe| pipe.outbox.is_full(queues));
-            if full && waiting.first() == message.first() {
-                self.waits_for = Some((waiting, slot));
-                return false;
-            }
+        self.full.retain(|slot| is_full(pipes, queues, *slot));
+        if self.full.is_empty() {
+            return None;
         }
-        self.full.retain(|slot| {
-            pipes[*slot]
-                .as_ref()
-                .is_some_and(|pipe| pipe.outbox.is_full(queues))
-        });
-        if !self.full.is_empty() {
-            let full = std::mem::take(&mut self.full);
-            let mut missed = None;
-            self.for_each(message, |slot, _| {
-                if full.contains(&slot) {
-                    missed = Some(slot);
-                }
-            });
-            self.full = full;
-            if let Some(slot) = missed {
-                self.waits_for = Some((message.clone(), slot));
-                return false;
-            }
-        }
-        let mut full = std::mem::take(&mut self.full);
-        let claim = self.claim();
-        let mut copies = 0;
-        self.for_each(message, |slot, pipe| {
-            copies += 1;
+        let mut found = self.found.iter().copied();
+        found.find(|slot| self.full.contains(slot))
+    }
+
+    fn push_each(&mut self, queues: &mut Queues, message: &Message, waits: bool) {
+        // To many, none is written by itself.
+        let claim = match self.slots.len() > FEW {
+            true => Claim::Many,
+            false => Claim::Drop,
+        };
+        self.copies += self.found.len();
+        for slot in &self.found {
+            let Some(Some(pipe)) = self.pipes.get(*slot) else {
+                continue;
+            };
             let pushed = pipe.outbox.try_push(queues, message, claim);
-            if pushed == (Push::Done { full: true }) {
-                full.insert(slot);
+            if waits && pushed == (Push::Done { full: true }) {
+                self.full.insert(*slot);
             }
-        });
-        self.full = full;
-        self.copies += copies;
-        true
+        }
+    }
+
+    /// From now on, those who got this message share what they get, if all of them can.
+    fn share(&mut self, queues: &mut Queues, waits: bool) {
+        for slot in &self.found {
+            let pipe = self.pipes.get(*slot).and_then(Option::as_ref);
+            match pipe.and_then(|pipe| pipe.outbox.share(queues)) {
+                Some(Share::Part) => {}
+                Some(Share::Full) if !waits => {}
+                Some(Share::Full) | None => return queues.part(),
+            }
+        }
+        self.sharing = queues.open();
+    }
+
+    /// Somebody else gets this message, or there is no room for it, or a session has looked at what it shared.
+    fn end_sharing(&mut self, queues: &mut Queues, waits: bool) {
+        self.sharing = false;
+        queues.part();
+        if waits {
+            // That may have filled a queue.
+            let pipes = &self.pipes;
+            let full = self.last.iter().copied();
+            self.full
+                .extend(full.filter(|slot| is_full(pipes, queues, *slot)));
+        }
     }
 
     /// Whether so many copies were made that the sessions should have a turn before the next message: its lock is held
@@ -192,41 +263,35 @@ impl FanOut {
         self.copies = 0;
     }
 
-    fn claim(&self) -> Claim {
-        if self.slots.len() > FEW {
-            Claim::Many
-        } else {
-            Claim::Drop
-        }
-    }
-
-    fn for_each(&mut self, message: &Message, mut each: impl FnMut(usize, &Arc<Pipe>)) {
-        let pipes = &self.pipes;
-        let mut at = |slot: usize| {
-            if let Some(Some(pipe)) = pipes.get(slot) {
-                each(slot, pipe);
-            }
-        };
+    fn for_each(&mut self, message: &Message, mut each: impl FnMut(usize)) {
+        let taken = |slot: &usize| self.pipes[*slot].is_some();
         match self.audience {
-            Audience::Everyone => (0..pipes.len()).for_each(at),
-            Audience::Subscribers => self.index.for_each_match(message.first(), at),
+            Audience::Everyone => (0..self.pipes.len()).filter(taken).for_each(each),
+            Audience::Subscribers => self.index.for_each_match(message.first(), each),
             Audience::Others => {
-                let mut matched = vec![false; pipes.len()];
+                let mut matched = vec![false; self.pipes.len()];
                 self.index
                     .for_each_match(message.first(), |slot| matched[slot] = true);
-                (0..pipes.len())
+                (0..self.pipes.len())
+                    .filter(taken)
                     .filter(|slot| !matched[*slot])
-                    .for_each(&mut at);
+                    .for_each(&mut each);
             }
         }
     }
+}
+
+fn is_full(pipes: &[Option<Arc<Pipe>>], queues: &mut Queues, slot: usize) -> bool {
+    let pipe = pipes.get(slot).and_then(Option::as_ref);
+    pipe.is_some_and(|pipe| pipe.outbox.is_full(queues))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::pipe::PipeConfig;
-    use crate::pipe::tests::{config, marks};
+    use crate::pipe::tests::{Session, config, left_by, marks, publisher};
+    use crate::transport::Stream;
 
     /// A socket whose queues hold one message each.
     fn socket() -> PipeConfig {
@@ -243,9 +308,10 @@ mod tests {
         pipe.outbox.push(&"welcome".into(), Claim::Aside);
         let news = "news".into();
         assert!(
-            !config
+            config
                 .outgoing
-                .with(|sending| fan_out.try_send_to_all(&mut sending.queues, &news))
+                .with(|sending| fan_out.send(&mut sending.queues, &news, true))
+                == Fanned::Full
         );
         assert_eq!(pipe.outbox.stats().dropped.full, 0);
     }
@@ -262,7 +328,8 @@ mod tests {
             let message = text.into();
             config
                 .outgoing
-                .with(|sending| fan_out.try_send_to_all(&mut sending.queues, &message))
+                .with(|sending| fan_out.send(&mut sending.queues, &message, true))
+                != Fanned::Full
         };
         assert!(sent(&mut fan_out, "news 1"));
         assert!(!sent(&mut fan_out, "news 2"));
@@ -294,5 +361,128 @@ mod tests {
             assert!(fan_out.full.is_empty());
         }
         assert_eq!(fan_out.pipes.len(), 1);
+    }
+
+    /// A publisher in a loop, whose sessions leave what it sends to it.
+    struct Publisher {
+        config: PipeConfig,
+        fan_out: FanOut,
+        waits: bool,
+        peers: Vec<(Arc<Pipe>, Session, Arc<Stream>)>,
+    }
+
+    impl Publisher {
+        /// To so many peers that want what begins with `a`, with room for 38 messages more than are there at first.
+        async fn to(peers: usize) -> Self {
+            let mut publisher = Self {
+                config: publisher(40),
+                fan_out: FanOut::new(Audience::Subscribers),
+                waits: true,
+                peers: Vec::new(),
+            };
+            for _ in 0..peers {
+                publisher.add().await;
+            }
+            publisher
+        }
+
+        async fn add(&mut self) {
+            let peer = left_by(&self.config).await;
+            self.fan_out.add(peer.0.clone());
+            self.fan_out.subscribe(&peer.0, b"a");
+            self.peers.push(peer);
+        }
+
+        fn send(&mut self, text: &'static str) -> Fanned {
+            let (fan_out, waits) = (&mut self.fan_out, self.waits);
+            self.config
+                .outgoing
+                .with(|sending| fan_out.send(&mut sending.queues, &text.into(), waits))
+        }
+
+        /// What each has got since it was added.
+        fn waiting(&self) -> Vec<usize> {
+            let pipes = self.peers.iter();
+            pipes.map(|(pipe, ..)| pipe.outbox.waiting() - 2).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn who_gets_two_messages_in_a_row_shares_what_follows_until_another_gets_one() {
+        let mut publisher = Publisher::to(3).await;
+        let last = publisher.peers[2].0.clone();
+        publisher.fan_out.subscribe(&last, b"b");
+        publisher.send("a1");
+        assert!(!publisher.fan_out.sharing);
+        for text in ["a2", "a3", "nobody wants it", "a4"] {
+            assert_eq!(publisher.send(text), Fanned::Done);
+            assert!(publisher.fan_out.sharing, "{text}");
+        }
+        publisher.send("b");
+        assert!(!publisher.fan_out.sharing);
+        assert_eq!(publisher.waiting(), [4, 4, 5]);
+        let octets = publisher.peers[2].1.octets();
+        assert!(octets.ends_with(b"\0\x02a1\0\x02a2\0\x02a3\0\x02a4\0\x01b"));
+    }
+
+    #[tokio::test]
+    async fn who_comes_and_who_goes_in_a_loop_gets_what_is_sent_while_it_is_there() {
+        let mut publisher = Publisher::to(2).await;
+        for _ in 0..3 {
+            publisher.send("a");
+        }
+        assert!(publisher.fan_out.sharing);
+        let (gone, ..) = publisher.peers.remove(0);
+        publisher.fan_out.remove(&gone, |_| {});
+        publisher.add().await;
+        for _ in 0..3 {
+            publisher.send("a");
+        }
+        assert!(publisher.fan_out.sharing);
+        assert_eq!(publisher.waiting(), [6, 3]);
+        assert_eq!(gone.outbox.waiting() - 2, 3);
+    }
+
+    // S8
+    #[tokio::test]
+    async fn a_queue_that_was_filled_by_what_it_shared_is_waited_for() {
+        let mut publisher = Publisher::to(2).await;
+        for _ in 0..37 {
+            assert_eq!(publisher.send("a"), Fanned::Done);
+        }
+        assert_eq!(publisher.send("a"), Fanned::Due);
+        // Before it is written, somebody looks.
+        assert_eq!(publisher.waiting(), [38, 38]);
+        assert_eq!(publisher.send("a"), Fanned::Full);
+        let (pipe, session, _) = &mut publisher.peers[1];
+        assert!(pipe.outbox.cool());
+        session.octets();
+        assert_eq!(publisher.send("a"), Fanned::Full, "the other one is");
+        let (pipe, session, _) = &mut publisher.peers[0];
+        assert!(pipe.outbox.cool());
+        session.octets();
+        assert_eq!(publisher.send("a"), Fanned::Done);
+        for (pipe, ..) in &publisher.peers {
+            assert_eq!(pipe.outbox.stats().dropped.full, 0);
+        }
+    }
+
+    // S4
+    #[tokio::test]
+    async fn who_is_full_misses_what_the_others_share() {
+        let mut publisher = Publisher::to(2).await;
+        publisher.waits = false;
+        let (full, ..) = &publisher.peers[0];
+        // Only its session may write.
+        full.outbox.disconnected(crate::pipe::Writing::default());
+        for _ in 0..38 {
+            full.outbox.push(&"welcome".into(), Claim::Aside);
+        }
+        for _ in 0..3 {
+            publisher.send("a");
+        }
+        assert!(publisher.fan_out.sharing);
+        assert_eq!(publisher.waiting(), [38, 3]);
+        assert_eq!(publisher.peers[0].0.outbox.stats().dropped.full, 3);
     }
 }

@@ -8,7 +8,7 @@ mod topics;
 
 pub(crate) use self::by_peer::ByPeer;
 pub(crate) use self::fair_queue::FairQueue;
-pub(crate) use self::fan_out::{Audience, FanOut};
+pub(crate) use self::fan_out::{Audience, FanOut, Fanned};
 pub(crate) use self::load_balance::{Dealt, LoadBalance};
 pub(crate) use self::topics::{TopicIndex, TopicSet};
 

@@ -392,10 +392,10 @@ impl<'a> Pump<'a> {
             if let Err(error) = self.engine.on_timeout(now.into_std()) {
                 return Poll::Ready(Err(End::Failed(error.into())));
             }
-            let cools = self.left_until.is_some_and(|until| until <= now);
-            if cools {
-                self.left_until = None;
-                self.pipe.outbox.cool();
+            let waited = self.left_until.is_some_and(|until| until <= now);
+            let cools = waited && self.pipe.outbox.cool();
+            if waited {
+                self.left_until = (!cools).then_some(now + LEFT);
             }
             if let (Some(due), Some(timer)) = (due(self), &mut self.timer) {
                 timer.as_mut().reset(due);

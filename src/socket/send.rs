@@ -13,11 +13,13 @@ use crate::message::Message;
 use crate::options::{OnFull, Subscriptions};
 use crate::pattern::{CanReserve, CanSend, Pattern, SocketType, parse_subscription};
 use crate::pipe::{Claim, Pipe, Push, lock};
-use crate::routing::Dealt;
+use crate::routing::{Dealt, Fanned};
 
 /// What became of a message.
 pub(super) enum Sent {
     Done,
+    /// Queued, and much waits for several peers that share it: see [`Core::write_shared`].
+    Due,
     Full,
     /// Its sender had better wait until the session of this pipe has caught up.
     Ahead(Arc<Pipe>),
@@ -58,7 +60,7 @@ impl<P: Pattern> Socket<P> {
                 consume_budget().await;
             }
             match self.core.try_send(&message, Claim::Paced) {
-                Sent::Done => Ok(()),
+                Sent::Done | Sent::Due => Ok(()),
                 Sent::Full | Sent::Ahead(_) | Sent::Tired => {
                     self.core.send_when_ready(message).await
                 }
@@ -82,7 +84,7 @@ impl<P: Pattern> Socket<P> {
     /// The same, or, with [`Claim::Paced`], if [`send`](Self::send) would not wait.
     pub(crate) fn try_send_as(&self, claim: Claim, message: Message) -> Result<(), TrySendError> {
         match self.core.try_send(&message, claim) {
-            Sent::Done => Ok(()),
+            Sent::Done | Sent::Due => Ok(()),
             Sent::Full | Sent::Ahead(_) | Sent::Tired => Err(TrySendError::Full(message)),
             Sent::Closed => Err(TrySendError::Closed(message)),
         }
@@ -167,7 +169,7 @@ impl Core {
         };
         loop {
             match self.pipes.writable.until(attempt).await {
-                Sent::Done => return Ok(()),
+                Sent::Done | Sent::Due => return Ok(()),
                 Sent::Ahead(pipe) => pipe.outbox.caught_up().await,
                 Sent::Tired => {
                     yield_now().await;
@@ -204,7 +206,7 @@ impl Core {
         {
             return sent;
         }
-        self.outgoing.with(|sending| {
+        let sent = self.outgoing.with(|sending| {
             let queues = &mut sending.queues;
             match &mut sending.policy {
                 Policy::LoadBalance(balance) => {
@@ -218,17 +220,28 @@ impl Core {
                 Policy::FanOut(fan_out) if claim == Claim::Paced && fan_out.is_tired() => {
                     Sent::Tired
                 }
-                Policy::FanOut(fan_out) => match self.options.on_full {
-                    OnFull::Drop => {
-                        fan_out.send(queues, message);
-                        Sent::Done
+                Policy::FanOut(fan_out) => {
+                    let waits = self.options.on_full == OnFull::Wait;
+                    match fan_out.send(queues, message, waits) {
+                        Fanned::Done => Sent::Done,
+                        Fanned::Due => Sent::Due,
+                        Fanned::Full => Sent::Full,
                     }
-                    OnFull::Wait if fan_out.try_send_to_all(queues, message) => Sent::Done,
-                    OnFull::Wait => Sent::Full,
-                },
+                }
                 Policy::ByPeer(_) | Policy::None => Sent::Full,
             }
-        })
+        });
+        match sent {
+            Sent::Due => self.write_shared(),
+            sent => sent,
+        }
+    }
+
+    /// Writes what several peers share, one after the other: others may need the lock meanwhile.
+    #[cold]
+    fn write_shared(&self) -> Sent {
+        while self.outgoing.with(|sending| sending.queues.write_next()) {}
+        Sent::Done
     }
 
     /// Sends to the peer alone whose subscription was put into effect last, if no message was sent since.

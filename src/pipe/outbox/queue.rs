@@ -35,6 +35,8 @@ pub(in super::super) struct Queue {
     pub(super) behind: bool,
     /// The socket's list of pipes with room; none for the far half of an in-process pair without a socket yet.
     pub(super) writable: Option<Arc<ReadyList>>,
+    /// What else belongs into it is [`Shared`](super::Shared) with others.
+    pub(in super::super) shares: bool,
     pub(super) messages: u64,
     pub(super) octets: u64,
     pub(super) dropped: Drops,
@@ -122,6 +124,7 @@ impl Queue {
             ahead: Vec::new(),
             behind: false,
             writable,
+            shares: false,
             messages: 0,
             octets: 0,
             dropped: Drops::default(),

@@ -1,5 +1,6 @@
 mod ahead;
 mod direct;
+mod shared;
 mod tempo;
 
 use super::*;

@@ -22,6 +22,8 @@ pub(super) struct Wire {
     /// Messages that the session has taken and not yet written.
     pub(super) taken: usize,
     pub(super) tempo: Tempo,
+    /// Its sender has written since the session last asked.
+    pub(super) tended: bool,
     /// The stream, while a session is parked on it with nothing in hand. What is queued may be left to a sender.
     pub(super) idle: Option<Arc<Stream>>,
     /// Takes messages only while there is a connection (`immediate`).
@@ -82,6 +84,15 @@ impl Tempo {
         }
         Look::Leave
     }
+
+    /// The same of a queue that shares with others, however long that is. The session was woken since the sender let go of its
+    /// thread, which may have been for a moment.
+    pub(super) fn look_at_shared(&mut self, messages: usize) -> Look {
+        if *self == Self::Loop {
+            *self = Self::Watched { looks: 0, seen: 0 };
+        }
+        self.look(messages, 0)
+    }
 }
 
 /// So many messages in one batch may be the work of a loop.
@@ -140,7 +151,33 @@ impl Wire {
                 return false;
             }
         }
+        self.tended = true;
         true
+    }
+
+    /// Writes what is queued and `batch` behind it, if the connection is idle, and queues what is left. `true` if nothing is.
+    pub(super) fn write_with(&mut self, batch: &Writing) -> bool {
+        let mut done = 0;
+        if let Some(stream) = self.idle.as_ref().filter(|_| self.commands.is_empty()) {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut filled = self.queue.slices(&mut slices);
+            filled += batch.slices(&mut slices[filled..]);
+            let offered = slices.iter().map(|slice| slice.len()).sum();
+            let written = stream.try_write(&slices[..filled]).unwrap_or(0);
+            let before = written.min(self.queue.size());
+            self.queue.advance(before);
+            done = written - before;
+            if written < offered {
+                self.idle = None;
+                self.tempo = Tempo::Calm;
+            } else if self.queue.is_empty() && done == batch.size() {
+                self.tended = true;
+                return true;
+            }
+        }
+        self.queue.append(batch);
+        self.queue.advance(done);
+        false
     }
 }
 

@@ -10,11 +10,11 @@ impl Side<FanOut> {
     }
 
     fn send(&self, text: &'static str) {
-        self.with(|policy, queues| policy.send(queues, &text.into()));
+        self.with(|policy, queues| policy.send(queues, &text.into(), false));
     }
 
     fn send_to_all(&self, text: &'static str) -> bool {
-        self.with(|policy, queues| policy.try_send_to_all(queues, &text.into()))
+        self.with(|policy, queues| policy.send(queues, &text.into(), true) != Fanned::Full)
     }
 
     fn subscribe(&self, pipe: &Arc<Pipe>, topic: &str) {

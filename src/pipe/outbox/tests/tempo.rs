@@ -4,14 +4,7 @@ use tokio::task::yield_now;
 
 use super::*;
 use crate::pipe::outbox::wire::{LONG_OF_MANY, MANY};
-
-/// The pipes of a publisher, whose queues hold so many messages.
-fn publisher(most: usize) -> PipeConfig {
-    PipeConfig {
-        fans_out: true,
-        ..config(marks(most), marks(most))
-    }
-}
+use crate::pipe::tests::{left_by, publisher};
 
 fn push_many(pipe: &Arc<Pipe>, messages: usize) {
     for _ in 0..messages {
@@ -27,14 +20,7 @@ fn writes(pipe: &Arc<Pipe>, session: &mut Session, messages: usize) {
 
 /// A pipe whose session has left a queue of two messages to its sender.
 async fn left() -> (Arc<Pipe>, Session, Arc<Stream>) {
-    let (pipe, mut session, far) = idle(&publisher(100)).await;
-    writes(&pipe, &mut session, MANY);
-    push_many(&pipe, 1);
-    assert_eq!(session.looks(), Poll::Ready(Take::Look));
-    push_many(&pipe, 1);
-    assert_eq!(session.looks(), Poll::Ready(Take::Leave));
-    assert!(pipe.outbox.is_parked());
-    (pipe, session, far)
+    left_by(&publisher(100)).await
 }
 
 #[tokio::test]
@@ -95,9 +81,20 @@ async fn a_session_that_took_all_of_a_long_batch_waits_for_the_end_of_the_loop()
 #[tokio::test]
 async fn what_was_left_is_taken_after_a_while_in_any_case() {
     let (pipe, mut session, _far) = left().await;
-    pipe.outbox.cool();
+    assert!(pipe.outbox.cool());
     assert!(!pipe.outbox.is_parked());
     assert_eq!(session.octets(), FRAME.repeat(2));
+}
+
+#[tokio::test]
+async fn a_sender_that_goes_on_writing_is_left_to_it() {
+    let (pipe, mut session, far) = left().await;
+    push_many(&pipe, 98);
+    arrived(&far, FRAME.len() * 100).await;
+    push_many(&pipe, 1);
+    assert!(!pipe.outbox.cool(), "it has written");
+    assert!(pipe.outbox.cool(), "and not since");
+    assert_eq!(session.octets(), FRAME);
 }
 
 #[tokio::test]
