@@ -17,25 +17,46 @@ use crate::endpoint::Endpoint;
 use crate::identity::Identity;
 use crate::monitor::{Event, EventKind};
 use crate::options::StopReconnect;
-use crate::pipe::{Life, Pipe};
-use crate::sync::watch;
+use crate::pipe::{Life, Pipe, lock};
+use crate::sync::Mutex;
 use crate::transport::{self, ConnectOptions};
+use crate::watch::Watch;
 
 /// One connected endpoint, from `connect` to `disconnect`.
 pub(crate) struct Dialing {
     pub endpoint: Endpoint,
     /// The identity that the peer is to have here, whatever it announces (`connect_as`).
     pub identity: Option<Identity>,
-    /// The peer's queues now; a new pipe takes its place when a request is abandoned.
-    pub pipe: watch::Sender<Arc<Pipe>>,
+    pipe: Mutex<Arc<Pipe>>,
     /// Set once the dialer is done.
-    pub finished: watch::Sender<bool>,
+    pub finished: Watch<bool>,
 }
 
 impl Dialing {
+    pub fn new(endpoint: Endpoint, identity: Option<Identity>, pipe: Arc<Pipe>) -> Self {
+        Self {
+            endpoint,
+            identity,
+            pipe: Mutex::new(pipe),
+            finished: Watch::new(false),
+        }
+    }
+
+    /// The peer's queues now.
+    pub fn pipe(&self) -> Arc<Pipe> {
+        lock(&self.pipe).clone()
+    }
+
+    /// Puts a new pipe in the place of one whose request was abandoned.
+    pub fn replace_pipe(&self, pipe: Arc<Pipe>) {
+        let old = std::mem::replace(&mut *lock(&self.pipe), pipe);
+        // No longer under the lock.
+        drop(old);
+    }
+
     /// There is no point in trying again, and the pipe is ended. Whoever is told may connect again at once.
     pub fn gave_up(&self, owner: &Arc<dyn Owner>) {
-        self.finished.send_replace(true);
+        self.finished.set(true);
         owner.report(Event::new(Some(&self.endpoint), EventKind::GaveUp));
     }
 }
@@ -74,7 +95,7 @@ impl Dialer {
             EventKind::ConnectDelayed,
         ));
         loop {
-            let pipe = dialing.pipe.borrow().clone();
+            let pipe = dialing.pipe();
             let next = self.attempt(&pipe, &mut backoff).await;
             if pipe.is_retired() && !self.renew(&pipe) {
                 return;
@@ -84,7 +105,7 @@ impl Dialer {
                 Next::Renew => continue,
                 Next::Done => return,
                 Next::GiveUp => {
-                    owner.ended(&dialing.pipe.borrow().clone());
+                    owner.ended(&dialing.pipe());
                     return dialing.gave_up(owner);
                 }
             }
@@ -93,7 +114,7 @@ impl Dialer {
                 Some(&dialing.endpoint),
                 EventKind::Retrying(delay),
             ));
-            let pipe = dialing.pipe.borrow().clone();
+            let pipe = dialing.pipe();
             tokio::select! {
                 () = sleep(delay) => {}
                 // The next attempt finds out whether that is the end.
@@ -167,9 +188,9 @@ impl Dialer {
 
 impl Drop for Dialer {
     fn drop(&mut self) {
-        let pipe = self.dialing.pipe.borrow().clone();
+        let pipe = self.dialing.pipe();
         self.owner.ended(&pipe);
-        self.dialing.finished.send_replace(true);
+        self.dialing.finished.set(true);
     }
 }
 

@@ -9,12 +9,13 @@ use crate::identity::Identity;
 use crate::monitor::{DisconnectCause, Reporter};
 use crate::options::{OnFull, Options, Subscriptions, Verbosity};
 use crate::pattern::{Outbound, Row, SocketType, subscription_message};
-use crate::pipe::{Life, Outgoing, PeerId, Pipe, PipeConfig, ReadyList, Wake, lock, waking};
+use crate::pipe::{Life, Outgoing, PeerId, Pipe, PipeConfig, ReadyList, Wake, lock};
 use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicIndex, TopicSet};
 use crate::session::{Accepting, Dialing, Gate, Owner, Tasks};
 use crate::stats::{Drops, Stats};
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use crate::sync::{Mutex, watch};
+use crate::watch::Watch;
 
 /// A socket without its type: options, policies, pipes and tasks.
 ///
@@ -31,9 +32,9 @@ pub(crate) struct Core {
     pub gate: Gate,
     pub reporter: Reporter,
     /// How many peers are connected.
-    pub connected: watch::Sender<usize>,
+    pub connected: Watch<usize>,
     /// How many peers have a subscription.
-    pub subscribers: watch::Sender<usize>,
+    pub subscribers: Watch<usize>,
     closed: AtomicBool,
     /// The number of the last request (R4).
     requests: AtomicU32,
@@ -132,8 +133,8 @@ impl Core {
             },
             options,
             reporter: Reporter::default(),
-            connected: watch::Sender::new(0),
-            subscribers: watch::Sender::new(0),
+            connected: Watch::default(),
+            subscribers: Watch::default(),
             closed: AtomicBool::new(false),
             requests: AtomicU32::new(0),
             calls: AtomicU32::new(0),
@@ -152,10 +153,8 @@ impl Core {
     }
 
     /// Waits until `count`, one of this socket's, is at least `n`.
-    pub async fn reaches(&self, count: &watch::Sender<usize>, n: usize) -> Result<(), ClosedError> {
-        // The sender is borrowed: it cannot be gone.
-        let reached = |there: &usize| self.is_closed() || *there >= n;
-        let _ = count.subscribe().wait_for(reached).await;
+    pub async fn reaches(&self, count: &Watch<usize>, n: usize) -> Result<(), ClosedError> {
+        count.until(|there| self.is_closed() || there >= n).await;
         if self.is_closed() {
             Err(ClosedError)
         } else {
@@ -242,10 +241,7 @@ impl Core {
 
     pub fn subscribers_changed(&self, fan_out: &FanOut) {
         let subscribers = fan_out.subscribers();
-        waking(|| {
-            self.subscribers
-                .send_if_modified(|there| std::mem::replace(there, subscribers) != subscribers);
-        });
+        self.subscribers.set(subscribers);
     }
 
     /// Hands the user of an XPUB a subscription or its end.
@@ -342,7 +338,7 @@ impl Core {
                 state
                     .dialing
                     .iter()
-                    .filter(|dialing| !*dialing.finished.borrow())
+                    .filter(|dialing| !dialing.finished.now())
                     .map(|dialing| dialing.endpoint.clone()),
             )
             .collect()
