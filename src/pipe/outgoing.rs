@@ -103,6 +103,10 @@ impl Place {
                 index
             }
             None => {
+                if places.is_empty() {
+                    // Many a socket has one peer; a vector would begin with room for four.
+                    places.reserve_exact(1);
+                }
                 places.push(queue);
                 places.len() - 1
             }

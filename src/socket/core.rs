@@ -61,12 +61,12 @@ pub(crate) struct State {
 }
 
 /// The outbound policy.
-#[expect(clippy::large_enum_variant, reason = "a socket has one, for good")]
 pub(crate) enum Policy {
     None,
     LoadBalance(LoadBalance),
     ByPeer(ByPeer),
-    FanOut(FanOut),
+    /// In a box: the largest by far.
+    FanOut(Box<FanOut>),
 }
 
 /// The inbound policy, and what is counted under its lock.
@@ -94,11 +94,11 @@ impl Core {
             Outbound::None => Policy::None,
             Outbound::LoadBalance => Policy::LoadBalance(LoadBalance::default()),
             Outbound::ByPeer => Policy::ByPeer(ByPeer::default()),
-            Outbound::Everyone => Policy::FanOut(FanOut::new(Audience::Everyone)),
+            Outbound::Everyone => Policy::FanOut(Box::new(FanOut::new(Audience::Everyone))),
             Outbound::Subscribers if options.invert_matching => {
-                Policy::FanOut(FanOut::new(Audience::Others))
+                Policy::FanOut(Box::new(FanOut::new(Audience::Others)))
             }
-            Outbound::Subscribers => Policy::FanOut(FanOut::new(Audience::Subscribers)),
+            Outbound::Subscribers => Policy::FanOut(Box::new(FanOut::new(Audience::Subscribers))),
         };
         let fans_out = matches!(policy, Policy::FanOut(_));
         let outgoing = Arc::new(Outgoing::new(policy));
