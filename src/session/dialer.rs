@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Owner;
 use super::backoff::Backoff;
@@ -115,11 +115,8 @@ impl Dialer {
                 EventKind::Retrying(delay),
             ));
             let pipe = dialing.pipe();
-            tokio::select! {
-                () = sleep(delay) => {}
-                // The next attempt finds out whether that is the end.
-                () = given_up(&pipe) => {}
-            }
+            // The next attempt finds out whether that is the end.
+            let _ = Box::pin(timeout(delay, given_up(&pipe))).await;
         }
     }
 
@@ -128,11 +125,7 @@ impl Dialer {
         let Self { owner, dialing } = self;
         let options = owner.options();
         let stop = options.reconnect.stop;
-        let session = tokio::select! {
-            biased;
-            () = given_up(pipe) => return Next::ended(pipe),
-            session = unless_it_panics(Box::pin(self.establish(pipe))) => session,
-        };
+        let session = unless_it_panics(Box::pin(self.establish(pipe))).await;
         let give_up = match session.unwrap_or(Err(Failed::Panicked)) {
             Ok(session) => {
                 let begun = Instant::now();
@@ -146,6 +139,7 @@ impl Dialer {
                     Served::Lost => stop == StopReconnect::AfterLoss,
                 }
             }
+            Err(Failed::GivenUp) => return Next::ended(pipe),
             Err(Failed::Connect(error)) => {
                 // An ipc path where nobody ever listened does not exist.
                 let kinds = [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound];
@@ -166,7 +160,16 @@ impl Dialer {
         if give_up { Next::GiveUp } else { Next::Retry }
     }
 
+    /// Connects and shakes hands, as long as there is a point in it.
     async fn establish(&self, pipe: &Arc<Pipe>) -> Result<Box<Session>, Failed> {
+        tokio::select! {
+            biased;
+            () = given_up(pipe) => Err(Failed::GivenUp),
+            session = self.connect(pipe) => session,
+        }
+    }
+
+    async fn connect(&self, pipe: &Arc<Pipe>) -> Result<Box<Session>, Failed> {
         let Self { owner, dialing } = self;
         let endpoint = &dialing.endpoint;
         let options = ConnectOptions {
@@ -211,7 +214,9 @@ impl Next {
 /// A connection that lasts so long was a success; one that does not counts as another failed attempt.
 pub(super) const STABLE: Duration = Duration::from_secs(1);
 
+/// Why there is no session.
 enum Failed {
+    GivenUp,
     Connect(io::Error),
     Handshake(NotServed),
     /// Code of others panicked.
