@@ -34,7 +34,7 @@ pub(super) struct Session {
     pub pipe: Arc<Pipe>,
     principal: Option<Principal>,
     engine: Engine,
-    sealing: Option<Sealing>,
+    sealing: Option<Box<Sealing>>,
     /// Octets that came behind the handshake.
     read: BytesMut,
 }
@@ -87,7 +87,7 @@ impl Session {
             }
         };
         match Self::admitted(owner, endpoint, &stream, pipe, *established, read) {
-            Ok(session) => Ok(Box::new(session)),
+            Ok(session) => Ok(session),
             Err(mut error) => {
                 let _ = timeout(GOOD_BYE, write_all(&stream, &mut error)).await;
                 Err(NotServed::Refused)
@@ -103,7 +103,7 @@ impl Session {
         pipe: Option<&Arc<Pipe>>,
         established: Established,
         read: BytesMut,
-    ) -> Result<Self, BytesMut> {
+    ) -> Result<Box<Self>, BytesMut> {
         let address = stream.peer_address();
         let Established {
             peer,
@@ -111,7 +111,7 @@ impl Session {
             engine,
             seal,
         } = established;
-        let mut sealing = seal.map(Sealing::new);
+        let mut sealing = seal.map(|seal| Box::new(Sealing::new(seal)));
         let newcomer = Newcomer {
             endpoint: endpoint.cloned(),
             address,
@@ -127,7 +127,7 @@ impl Session {
                         .address(address)
                         .principal(principal),
                 );
-                return Err(last_word(reason, sealing.as_mut()));
+                return Err(last_word(reason, sealing.as_deref_mut()));
             }
         };
         owner.report(
@@ -136,7 +136,7 @@ impl Session {
                 .peer(pipe.id)
                 .principal(principal.clone()),
         );
-        Ok(Self {
+        Ok(Box::new(Self {
             owner: owner.clone(),
             endpoint: endpoint.cloned(),
             stream: stream.clone(),
@@ -145,7 +145,7 @@ impl Session {
             engine,
             sealing,
             read,
-        })
+        }))
     }
 
     /// Carries messages until the connection ends, and gives back to the outbox what it did not carry.

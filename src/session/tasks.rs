@@ -4,7 +4,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::sync::Handle;
@@ -14,7 +13,7 @@ use crate::watch::Watch;
 #[derive(Default)]
 pub(crate) struct Tasks {
     live: Arc<Watch<usize>>,
-    stop: CancellationToken,
+    stop: Watch<bool>,
 }
 
 impl Tasks {
@@ -40,12 +39,12 @@ impl Tasks {
 
     /// Tells the tasks that have nothing to deliver to end: listeners, and handshakes of accepted connections.
     pub fn stop(&self) {
-        self.stop.cancel();
+        self.stop.set(true);
     }
 
     /// Waits until [`stop`](Self::stop).
     pub async fn stopping(&self) {
-        self.stop.cancelled().await;
+        self.stop.until(|stop| stop).await;
     }
 
     /// Waits until no task is left.
