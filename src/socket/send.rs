@@ -60,7 +60,8 @@ impl<P: Pattern> Socket<P> {
             match self.core.try_send(&message, Claim::Paced) {
                 Sent::Done => Ok(()),
                 Sent::Full | Sent::Ahead(_) | Sent::Tired => {
-                    self.core.send_when_ready(message).await
+                    let sent = self.core.send_when_ready(&message).await;
+                    sent.map_err(|_| SendError(message))
                 }
                 Sent::Closed => Err(SendError(message)),
             }
@@ -160,8 +161,8 @@ impl fmt::Debug for Permit<'_> {
 }
 
 impl Core {
-    async fn send_when_ready(&self, message: Message) -> Result<(), SendError> {
-        let attempt = || match self.try_send(&message, Claim::Paced) {
+    async fn send_when_ready(&self, message: &Message) -> Result<(), ClosedError> {
+        let attempt = || match self.try_send(message, Claim::Paced) {
             Sent::Full => None,
             sent => Some(sent),
         };
@@ -177,7 +178,7 @@ impl Core {
                         }
                     });
                 }
-                Sent::Full | Sent::Closed => return Err(SendError(message)),
+                Sent::Full | Sent::Closed => return Err(ClosedError),
             }
         }
     }
