@@ -172,12 +172,15 @@ impl Dialer {
     async fn connect(&self, pipe: &Arc<Pipe>) -> Result<Box<Session>, Failed> {
         let Self { owner, dialing } = self;
         let endpoint = &dialing.endpoint;
-        let options = ConnectOptions {
-            tcp: owner.options().tcp.clone(),
-            timeout: Some(owner.options().connect_timeout),
-        };
-        let stream = transport::connect(endpoint, &options).await;
-        let stream = stream.map_err(Failed::Connect)?;
+        let stream = transport::connect(
+            endpoint,
+            &ConnectOptions {
+                tcp: owner.options().tcp.clone(),
+                timeout: Some(owner.options().connect_timeout),
+            },
+        )
+        .await
+        .map_err(Failed::Connect)?;
         let session = Session::establish(owner, Some(endpoint), stream, Some(pipe), None).await;
         session.map_err(Failed::Handshake)
     }

@@ -1,7 +1,7 @@
 //! [`Core`]: what all handles and sessions of one socket share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use crate::endpoint::{Address, Endpoint};
 use crate::error::{ClosedError, Undelivered};
@@ -12,7 +12,7 @@ use crate::pattern::{Outbound, Row, SocketType, subscription_message};
 use crate::pipe::{Life, Outgoing, PeerId, Pipe, PipeConfig, ReadyList, Wake, lock};
 use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicIndex, TopicSet};
 use crate::session::{Accepting, Dialing, Gate, Owner, Tasks};
-use crate::stats::{Drops, Stats};
+use crate::stats::{Dropped, Stats};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::watch::Watch;
@@ -29,7 +29,8 @@ pub(crate) struct Core {
     pub inbound: Mutex<Inbound>,
     pub outgoing: Arc<Outgoing<Policy>>,
     pub tasks: Tasks,
-    pub gate: Gate,
+    /// Made when the first connection comes: a socket that connects has no use for it.
+    pub gate: OnceLock<Gate>,
     pub reporter: Reporter,
     /// How many peers are connected.
     pub connected: Watch<usize>,
@@ -77,11 +78,11 @@ pub(crate) struct Inbound {
     pub topics: TopicSet,
     /// The connected peers, to which subscriptions are sent (SUB, XSUB).
     pub publishers: Vec<Arc<Pipe>>,
-    /// What the peers of an XPUB in manual mode asked for; its user decides what is in effect.
-    pub asked: TopicIndex<PeerId>,
+    /// What the peers of an XPUB in manual mode asked for, if any did; its user decides what is in effect.
+    pub asked: Option<Box<TopicIndex<PeerId>>>,
     /// Whose subscription was received last (XPUB in manual mode).
     pub last_subscriber: Option<Arc<Pipe>>,
-    pub dropped: Drops,
+    pub dropped: Dropped,
 }
 
 /// The most subscription events of one peer that wait for an XPUB's user.
@@ -125,7 +126,7 @@ impl Core {
             inbound: Mutex::default(),
             outgoing,
             tasks: Tasks::default(),
-            gate: Gate::new(&options),
+            gate: OnceLock::new(),
             between_turns: match (row.outbound, options.on_full) {
                 (Outbound::Subscribers | Outbound::Everyone, OnFull::Drop) => 3,
                 (Outbound::Subscribers | Outbound::Everyone, OnFull::Wait)
@@ -316,7 +317,7 @@ impl Core {
         }
         let gone = |pipe: &Pipe| !state.pipes.contains_key(&pipe.id);
         stats.queued_in += inbound.queue.waiting(gone);
-        stats.dropped += inbound.dropped;
+        stats.dropped += inbound.dropped.so_far();
         stats
     }
 

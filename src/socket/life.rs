@@ -339,7 +339,8 @@ impl Core {
         }
         let mut inbound = lock(&self.inbound);
         self.collect(&mut inbound);
-        inbound.dropped.unread += inbound.queue.clear() as u64;
+        let unread = inbound.queue.clear();
+        inbound.dropped.count(unread, |dropped| &mut dropped.unread);
         drop(inbound);
         self.pipes.readable.close();
         self.pipes.writable.close();

@@ -31,7 +31,7 @@ impl Owner for Core {
     }
 
     fn gate(&self) -> &Gate {
-        &self.gate
+        self.gate.get_or_init(|| Gate::new(&self.options))
     }
 
     fn report(&self, event: Event) {
@@ -140,7 +140,9 @@ impl Owner for Core {
         }
         // S6
         let ended = |topic: &[u8]| self.subscription_event(pipe, false, topic);
-        lock(&self.inbound).asked.remove_peer(pipe.id, ended);
+        if let Some(asked) = &mut lock(&self.inbound).asked {
+            asked.remove_peer(pipe.id, ended);
+        }
         self.outgoing.with(|sending| {
             let Policy::FanOut(fan_out) = &mut sending.policy else {
                 return;
@@ -377,7 +379,7 @@ impl Core {
         topic: &[u8],
     ) -> Result<(), DisconnectCause> {
         let mut inbound = lock(&self.inbound);
-        let asked = &mut inbound.asked;
+        let asked = inbound.asked.get_or_insert_default();
         if subscribe {
             asked.insert(topic, pipe.id);
             let (topics, octets) = (asked.subscriptions_of(pipe.id), asked.octets_of(pipe.id));

@@ -10,7 +10,7 @@ use crate::message::Message;
 use crate::options::Marks;
 use crate::pipe::ReadyList;
 use crate::pipe::outgoing::Woken;
-use crate::stats::Drops;
+use crate::stats::Dropped;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// What waits to be sent to one peer. Whoever holds its lock may look and change; see [`Outbox`](super::Outbox).
@@ -37,7 +37,7 @@ pub(in super::super) struct Queue {
     pub(super) writable: Option<Arc<ReadyList>>,
     pub(super) messages: u64,
     pub(super) octets: u64,
-    pub(super) dropped: Drops,
+    pub(super) dropped: Dropped,
 }
 
 /// The way on.
@@ -124,7 +124,7 @@ impl Queue {
             writable,
             messages: 0,
             octets: 0,
-            dropped: Drops::default(),
+            dropped: Dropped::default(),
         }
     }
 
@@ -157,7 +157,8 @@ impl Queue {
             }
             Push::Full => {
                 self.blocked |= in_turn;
-                self.dropped.full += u64::from(matches!(claim, Claim::Drop | Claim::Many));
+                let dropped = usize::from(matches!(claim, Claim::Drop | Claim::Many));
+                self.dropped.count(dropped, |dropped| &mut dropped.full);
             }
             Push::Ahead | Push::Closed => {}
         }
@@ -180,7 +181,8 @@ impl Queue {
             return Push::Full;
         }
         if self.conflate {
-            self.dropped.conflated += wire.clear() as u64;
+            self.dropped
+                .count(wire.clear(), |dropped| &mut dropped.conflated);
         }
         wire.queue.push(message);
         let (lone, long) = match claim {
