@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use parse::{MAX_NAME, MAX_PATH};
 
@@ -37,7 +38,10 @@ mod tests;
 /// # Ok::<(), jackstay::ParseEndpointError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Endpoint(Address);
+pub struct Endpoint(
+    /// Each connection names its endpoint, which may have thousands.
+    Arc<Address>,
+);
 
 /// Why a text is not an [`Endpoint`], or not one for this use.
 ///
@@ -142,7 +146,7 @@ impl Endpoint {
     /// The port of a tcp endpoint, 0 for a wildcard; `None` for other transports.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        match &self.0 {
+        match self.address() {
             Address::Tcp(address) => Some(address.port),
             Address::Ipc(_) | Address::Inproc(_) => None,
         }
@@ -154,7 +158,7 @@ impl Endpoint {
 
     /// Refuses what cannot be listened at.
     pub(crate) fn check_bind(&self) -> Result<(), ParseEndpointError> {
-        match &self.0 {
+        match self.address() {
             Address::Tcp(TcpAddress {
                 source: Some(_), ..
             }) => Err(ParseEndpointError::ConnectOnly(self.to_string())),
@@ -164,7 +168,7 @@ impl Endpoint {
 
     /// Refuses what cannot be connected to.
     pub(crate) fn check_connect(&self) -> Result<(), ParseEndpointError> {
-        match &self.0 {
+        match self.address() {
             Address::Tcp(
                 TcpAddress {
                     host: Host::Any, ..
@@ -191,12 +195,18 @@ impl IpcAddress {
     }
 }
 
+impl From<Address> for Endpoint {
+    fn from(address: Address) -> Self {
+        Self(Arc::new(address))
+    }
+}
+
 impl FromStr for Endpoint {
     type Err = ParseEndpointError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Address::parse(text)
-            .map(Self)
+            .map(Self::from)
             .map_err(|fault| fault(text.to_owned()))
     }
 }
@@ -239,7 +249,7 @@ impl From<SocketAddr> for Endpoint {
             }
             _ => Host::Ip(address.ip()),
         };
-        Self(Address::Tcp(TcpAddress {
+        Self::from(Address::Tcp(TcpAddress {
             source: None,
             host,
             port: address.port(),
@@ -249,7 +259,7 @@ impl From<SocketAddr> for Endpoint {
 
 impl From<IpcAddress> for Endpoint {
     fn from(address: IpcAddress) -> Self {
-        Self(Address::Ipc(address))
+        Self::from(Address::Ipc(address))
     }
 }
 
@@ -265,7 +275,7 @@ impl From<Infallible> for ParseEndpointError {
 /// The exception is a path that is not UTF-8, which only an adopted listener can have: its odd octets print as `\u{FFFD}`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match self.address() {
             Address::Tcp(TcpAddress { source, host, port }) => {
                 f.write_str("tcp://")?;
                 if let Some(source) = source {

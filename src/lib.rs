@@ -75,6 +75,7 @@ pub(crate) mod socket;
 pub(crate) mod stats;
 pub(crate) mod sync;
 pub(crate) mod transport;
+pub(crate) mod watch;
 pub mod zmtp;
 
 pub use crate::endpoint::{Endpoint, ParseEndpointError};

@@ -56,6 +56,23 @@ pub struct Drops {
     pub unread: u64,
 }
 
+/// The drops of one place. At most of them nothing is ever dropped, and there are no counters then.
+#[derive(Debug, Default)]
+pub(crate) struct Dropped(Option<Box<Drops>>);
+
+impl Dropped {
+    /// Counts so many messages under `cause`.
+    pub fn count(&mut self, messages: usize, cause: impl FnOnce(&mut Drops) -> &mut u64) {
+        if messages > 0 {
+            *cause(self.0.get_or_insert_default()) += messages as u64;
+        }
+    }
+
+    pub fn so_far(&self) -> Drops {
+        self.0.as_deref().copied().unwrap_or_default()
+    }
+}
+
 impl Drops {
     /// All causes together.
     #[must_use]

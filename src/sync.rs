@@ -8,4 +8,4 @@
 pub(crate) use std::sync::{LazyLock, Mutex, MutexGuard, atomic};
 
 pub(crate) use tokio::runtime::Handle;
-pub(crate) use tokio::sync::{Notify, watch};
+pub(crate) use tokio::sync::Notify;

@@ -6,8 +6,6 @@ pub use self::notify::Notify;
 
 #[path = "../model/notify.rs"]
 pub mod notify;
-#[path = "../model/watch.rs"]
-pub mod watch;
 
 /// Made anew in each execution.
 pub struct LazyLock<T: Sync + 'static>(shuttle::lazy_static::Lazy<T>);

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use super::{Pipe, Push, ReadyList, buffers, lock};
 use crate::message::Message;
 use crate::options::Marks;
-use crate::stats::{Drops, Stats};
+use crate::stats::{Dropped, Drops, Stats};
 use crate::sync::Mutex;
 use crate::zmtp::Run;
 
@@ -46,7 +46,7 @@ struct State {
     readable: Option<Arc<ReadyList>>,
     messages: u64,
     received_octets: u64,
-    dropped: Drops,
+    dropped: Dropped,
 }
 
 /// Who waits for room.
@@ -107,7 +107,7 @@ impl Inbox {
                 readable,
                 messages: 0,
                 received_octets: 0,
-                dropped: Drops::default(),
+                dropped: Dropped::default(),
             }),
         }
     }
@@ -162,7 +162,7 @@ impl Inbox {
         let full = state.queued.messages >= most
             || state.queued.octets + state.held.octets >= MAX_EVENT_OCTETS;
         if full {
-            state.dropped.unread += 1;
+            state.dropped.count(1, |dropped| &mut dropped.unread);
             return;
         }
         let load = Load::one(message.size());
@@ -178,12 +178,14 @@ impl Inbox {
     pub fn refuse(&self, load: Load, cause: impl FnOnce(&mut Drops) -> &mut u64) {
         let mut state = lock(&self.state);
         state.count(load);
-        *cause(&mut state.dropped) += load.messages as u64;
+        state.dropped.count(load.messages, cause);
     }
 
     /// Counts a subscription that its principal may not have.
     pub fn forbid_subscription(&self) {
-        lock(&self.state).dropped.forbidden += 1;
+        lock(&self.state)
+            .dropped
+            .count(1, |dropped| &mut dropped.forbidden);
     }
 
     /// How many messages may be appended, once it is not none.
@@ -240,7 +242,7 @@ impl Inbox {
     pub fn discard(&self, cause: impl FnOnce(&mut Drops) -> &mut u64) -> usize {
         let mut state = lock(&self.state);
         let messages = state.clear();
-        *cause(&mut state.dropped) += messages as u64;
+        state.dropped.count(messages, cause);
         messages
     }
 
@@ -260,7 +262,7 @@ impl Inbox {
             messages_received: state.messages - early.messages as u64,
             octets_received: state.received_octets - early.octets as u64,
             queued_in: queued.messages,
-            dropped: state.dropped,
+            dropped: state.dropped.so_far(),
             ..Stats::default()
         }
     }
@@ -395,7 +397,9 @@ impl State {
         let Some(last) = self.queue.pop_back().and_then(Arrival::into_last) else {
             return;
         };
-        self.dropped.conflated += self.clear() as u64 - 1;
+        let replaced = self.clear() - 1;
+        self.dropped
+            .count(replaced, |dropped| &mut dropped.conflated);
         self.queued = Load::one(last.size());
         self.queue.push_back(Arrival::Message(last));
     }

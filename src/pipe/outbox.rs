@@ -472,7 +472,9 @@ impl Outbox {
         }
         let mut rest = unsent.into_unsent();
         if state.conflate && !wire.queue.is_empty() {
-            state.dropped.conflated += rest.messages() as u64;
+            state
+                .dropped
+                .count(rest.messages(), |dropped| &mut dropped.conflated);
             rest.clear();
         }
         rest.append(&std::mem::take(&mut wire.queue).into_unsent());
@@ -544,7 +546,9 @@ impl Outbox {
         if wire.queue.is_empty() || wire.queue.is_begun() {
             return false;
         }
-        state.dropped.withdrawn += wire.queue.messages() as u64;
+        state
+            .dropped
+            .count(wire.queue.messages(), |dropped| &mut dropped.withdrawn);
         wire.queue.clear();
         drop(guard);
         self.announce_room(pipe);
@@ -583,7 +587,7 @@ impl Outbox {
             Link::Wire(wire) => wire.clear(),
             Link::Inproc(crossing) => crossing.discard(),
         };
-        *cause(&mut state.dropped) += messages as u64;
+        state.dropped.count(messages, cause);
         state.left += messages;
         messages
     }
@@ -599,7 +603,7 @@ impl Outbox {
             messages_sent: state.messages,
             octets_sent: state.octets,
             queued_out: state.waiting(),
-            dropped: state.dropped,
+            dropped: state.dropped.so_far(),
             ..Stats::default()
         }
     }

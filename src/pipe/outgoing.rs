@@ -28,7 +28,8 @@ pub(crate) struct Sending<P: ?Sized> {
 #[derive(Default)]
 pub(crate) struct Queues {
     places: Vec<Queue>,
-    shared: Shared,
+    /// Made when a publisher first has use for it.
+    shared: Option<Box<Shared>>,
     woken: Woken,
 }
 
@@ -92,12 +93,13 @@ impl Queues {
 
     /// Lets the queue at `place` share with others what is pushed once that is open. `None` if it cannot.
     pub(super) fn share(&mut self, place: &Place, parked: bool) -> Option<Share> {
-        self.shared.join(&mut self.places, place.index, parked)
+        let shared = self.shared.get_or_insert_default();
+        shared.join(&mut self.places, place.index, parked)
     }
 
     /// From now on, [`push_shared`](Self::push_shared) adds to all queues that share. `false` if there is none with room.
     pub fn open(&mut self) -> bool {
-        let opened = self.shared.open();
+        let opened = self.shared.as_mut().is_some_and(|shared| shared.open());
         if !opened {
             self.part();
         }
@@ -108,17 +110,20 @@ impl Queues {
     /// [`write_next`](Self::write_next) is now to be called until nothing is left.
     #[inline]
     pub fn push_shared(&mut self, message: &Message) -> Option<bool> {
-        self.shared.push(message)
+        self.shared.as_mut()?.push(message)
     }
 
     /// Writes what is shared to one of the peers. `false` if all have it.
     pub fn write_next(&mut self) -> bool {
-        self.shared.write_next(&mut self.places)
+        let shared = self.shared.as_mut();
+        shared.is_some_and(|shared| shared.write_next(&mut self.places))
     }
 
     /// Puts into each queue what it shared, and ends the sharing.
     pub fn part(&mut self) {
-        self.shared.part(&mut self.places);
+        if let Some(shared) = &mut self.shared {
+            shared.part(&mut self.places);
+        }
     }
 
     /// The same by a session; those that wait for a next message to be told of it need not any more.
@@ -148,6 +153,10 @@ impl Place {
                 index
             }
             None => {
+                if queues.places.is_empty() {
+                    // Many a socket has one peer; a vector would begin with room for four.
+                    queues.places.reserve_exact(1);
+                }
                 queues.places.push(queue);
                 queues.places.len() - 1
             }
@@ -196,7 +205,10 @@ pub(super) struct PlaceGuard<'a> {
 impl PlaceGuard<'_> {
     /// How many messages it shares with others, and does not hold yet. None: it does not share.
     pub fn shared(&self) -> Option<usize> {
-        self.shares.then(|| self.sending.queues.shared.waiting())
+        let shared = self.sending.queues.shared.as_ref();
+        shared
+            .filter(|_| self.shares)
+            .map(|shared| shared.waiting())
     }
 
     /// Wakes `session` after the next message, when the task that sends that lets go of its thread.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Owner;
 use super::backoff::Backoff;
@@ -17,25 +17,46 @@ use crate::endpoint::Endpoint;
 use crate::identity::Identity;
 use crate::monitor::{Event, EventKind};
 use crate::options::StopReconnect;
-use crate::pipe::{Life, Pipe};
-use crate::sync::watch;
+use crate::pipe::{Life, Pipe, lock};
+use crate::sync::Mutex;
 use crate::transport::{self, ConnectOptions};
+use crate::watch::Watch;
 
 /// One connected endpoint, from `connect` to `disconnect`.
 pub(crate) struct Dialing {
     pub endpoint: Endpoint,
     /// The identity that the peer is to have here, whatever it announces (`connect_as`).
     pub identity: Option<Identity>,
-    /// The peer's queues now; a new pipe takes its place when a request is abandoned.
-    pub pipe: watch::Sender<Arc<Pipe>>,
+    pipe: Mutex<Arc<Pipe>>,
     /// Set once the dialer is done.
-    pub finished: watch::Sender<bool>,
+    pub finished: Watch<bool>,
 }
 
 impl Dialing {
+    pub fn new(endpoint: Endpoint, identity: Option<Identity>, pipe: Arc<Pipe>) -> Self {
+        Self {
+            endpoint,
+            identity,
+            pipe: Mutex::new(pipe),
+            finished: Watch::new(false),
+        }
+    }
+
+    /// The peer's queues now.
+    pub fn pipe(&self) -> Arc<Pipe> {
+        lock(&self.pipe).clone()
+    }
+
+    /// Puts a new pipe in the place of one whose request was abandoned.
+    pub fn replace_pipe(&self, pipe: Arc<Pipe>) {
+        let old = std::mem::replace(&mut *lock(&self.pipe), pipe);
+        // No longer under the lock.
+        drop(old);
+    }
+
     /// There is no point in trying again, and the pipe is ended. Whoever is told may connect again at once.
     pub fn gave_up(&self, owner: &Arc<dyn Owner>) {
-        self.finished.send_replace(true);
+        self.finished.set(true);
         owner.report(Event::new(Some(&self.endpoint), EventKind::GaveUp));
     }
 }
@@ -74,7 +95,7 @@ impl Dialer {
             EventKind::ConnectDelayed,
         ));
         loop {
-            let pipe = dialing.pipe.borrow().clone();
+            let pipe = dialing.pipe();
             let next = self.attempt(&pipe, &mut backoff).await;
             if pipe.is_retired() && !self.renew(&pipe) {
                 return;
@@ -84,7 +105,7 @@ impl Dialer {
                 Next::Renew => continue,
                 Next::Done => return,
                 Next::GiveUp => {
-                    owner.ended(&dialing.pipe.borrow().clone());
+                    owner.ended(&dialing.pipe());
                     return dialing.gave_up(owner);
                 }
             }
@@ -93,12 +114,9 @@ impl Dialer {
                 Some(&dialing.endpoint),
                 EventKind::Retrying(delay),
             ));
-            let pipe = dialing.pipe.borrow().clone();
-            tokio::select! {
-                () = sleep(delay) => {}
-                // The next attempt finds out whether that is the end.
-                () = given_up(&pipe) => {}
-            }
+            let pipe = dialing.pipe();
+            // The next attempt finds out whether that is the end.
+            let _ = Box::pin(timeout(delay, given_up(&pipe))).await;
         }
     }
 
@@ -107,11 +125,7 @@ impl Dialer {
         let Self { owner, dialing } = self;
         let options = owner.options();
         let stop = options.reconnect.stop;
-        let session = tokio::select! {
-            biased;
-            () = given_up(pipe) => return Next::ended(pipe),
-            session = unless_it_panics(Box::pin(self.establish(pipe))) => session,
-        };
+        let session = unless_it_panics(Box::pin(self.establish(pipe))).await;
         let give_up = match session.unwrap_or(Err(Failed::Panicked)) {
             Ok(session) => {
                 let begun = Instant::now();
@@ -125,6 +139,7 @@ impl Dialer {
                     Served::Lost => stop == StopReconnect::AfterLoss,
                 }
             }
+            Err(Failed::GivenUp) => return Next::ended(pipe),
             Err(Failed::Connect(error)) => {
                 // An ipc path where nobody ever listened does not exist.
                 let kinds = [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound];
@@ -145,15 +160,27 @@ impl Dialer {
         if give_up { Next::GiveUp } else { Next::Retry }
     }
 
+    /// Connects and shakes hands, as long as there is a point in it.
     async fn establish(&self, pipe: &Arc<Pipe>) -> Result<Box<Session>, Failed> {
+        tokio::select! {
+            biased;
+            () = given_up(pipe) => Err(Failed::GivenUp),
+            session = self.connect(pipe) => session,
+        }
+    }
+
+    async fn connect(&self, pipe: &Arc<Pipe>) -> Result<Box<Session>, Failed> {
         let Self { owner, dialing } = self;
         let endpoint = &dialing.endpoint;
-        let options = ConnectOptions {
-            tcp: owner.options().tcp.clone(),
-            timeout: Some(owner.options().connect_timeout),
-        };
-        let stream = transport::connect(endpoint, &options).await;
-        let stream = stream.map_err(Failed::Connect)?;
+        let stream = transport::connect(
+            endpoint,
+            &ConnectOptions {
+                tcp: owner.options().tcp.clone(),
+                timeout: Some(owner.options().connect_timeout),
+            },
+        )
+        .await
+        .map_err(Failed::Connect)?;
         let session = Session::establish(owner, Some(endpoint), stream, Some(pipe), None).await;
         session.map_err(Failed::Handshake)
     }
@@ -167,9 +194,9 @@ impl Dialer {
 
 impl Drop for Dialer {
     fn drop(&mut self) {
-        let pipe = self.dialing.pipe.borrow().clone();
+        let pipe = self.dialing.pipe();
         self.owner.ended(&pipe);
-        self.dialing.finished.send_replace(true);
+        self.dialing.finished.set(true);
     }
 }
 
@@ -190,7 +217,9 @@ impl Next {
 /// A connection that lasts so long was a success; one that does not counts as another failed attempt.
 pub(super) const STABLE: Duration = Duration::from_secs(1);
 
+/// Why there is no session.
 enum Failed {
+    GivenUp,
     Connect(io::Error),
     Handshake(NotServed),
     /// Code of others panicked.

@@ -88,7 +88,7 @@ pub(crate) fn dial_inproc(
         let Dialer { owner, dialing } = &dialer;
         let mut backoff = Backoff::new(&owner.options().reconnect);
         loop {
-            let near = dialing.pipe.borrow().clone();
+            let near = dialing.pipe();
             let begun = Instant::now();
             keep_joined(owner, dialing, &near, &mut backoff).await;
             // An abandoned request is no failure of the far side's.
@@ -99,7 +99,7 @@ pub(crate) fn dial_inproc(
             if begun.elapsed() >= STABLE {
                 backoff.reset();
             } else if gone {
-                let near = dialing.pipe.borrow().clone();
+                let near = dialing.pipe();
                 tokio::select! {
                     _ = near.outbox.closing() => {}
                     () = sleep(backoff.delay()) => {}

@@ -12,24 +12,24 @@ use super::gate::Lane;
 use super::serve::serve_accepted;
 use crate::endpoint::Endpoint;
 use crate::monitor::{Event, EventKind};
-use crate::sync::watch;
 use crate::transport::{Listener, accept_error_is_temporary};
+use crate::watch::Watch;
 
 /// One bound endpoint, from `bind` to `unbind`.
 pub(crate) struct Accepting {
     pub endpoint: Endpoint,
     /// Set to stop accepting; peers that are here stay (A12).
-    pub stop: watch::Sender<bool>,
+    pub stop: Watch<bool>,
     /// Set once the listener is closed and its address is free again.
-    pub finished: watch::Sender<bool>,
+    pub finished: Watch<bool>,
 }
 
 impl Accepting {
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
-            stop: watch::Sender::new(false),
-            finished: watch::Sender::new(false),
+            stop: Watch::new(false),
+            finished: Watch::new(false),
         }
     }
 }
@@ -56,10 +56,9 @@ pub(crate) fn accept(
             return;
         };
         owner.report(Event::new(Some(&accepting.endpoint), EventKind::Listening));
-        let mut stop = accepting.stop.subscribe();
         tokio::select! {
             () = accept_all(owner, &accepting.endpoint, listener) => {}
-            _ = stop.wait_for(|stop| *stop) => {}
+            () = accepting.stop.until(|stop| stop) => {}
             () = owner.tasks().stopping() => {}
         }
     }
@@ -80,7 +79,7 @@ impl Drop for Task {
             Some(&self.accepting.endpoint),
             EventKind::Closed,
         ));
-        self.accepting.finished.send_replace(true);
+        self.accepting.finished.set(true);
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) struct Pump<'a> {
     changes: Option<Allowance>,
     writing: Writing,
     /// Stands between `writing` and the stream on an encrypted connection.
-    sealing: Option<Sealing>,
+    sealing: Option<Box<Sealing>>,
     flush: bool,
     timer: Option<Pin<Box<Sleep>>>,
     /// How long what is queued may be left to its sender, if it is.
@@ -84,7 +84,7 @@ impl<'a> Pump<'a> {
         pipe: &'a Arc<Pipe>,
         stream: &'a Arc<Stream>,
         engine: Engine,
-        sealing: Option<Sealing>,
+        sealing: Option<Box<Sealing>>,
         read: BytesMut,
     ) -> Self {
         Self {

@@ -34,7 +34,7 @@ pub(super) struct Session {
     pub pipe: Arc<Pipe>,
     principal: Option<Principal>,
     engine: Engine,
-    sealing: Option<Sealing>,
+    sealing: Option<Box<Sealing>>,
     /// Octets that came behind the handshake.
     read: BytesMut,
 }
@@ -66,6 +66,7 @@ impl Session {
         pipe: Option<&Arc<Pipe>>,
         lane: Option<&Lane>,
     ) -> Result<Box<Self>, NotServed> {
+        let stream = Arc::new(stream);
         let address = stream.peer_address();
         let report = |kind| owner.report(Event::new(endpoint, kind).address(address));
         report(if pipe.is_some() {
@@ -85,13 +86,32 @@ impl Session {
                 return Err(NotServed::Handshake(error));
             }
         };
+        match Self::admitted(owner, endpoint, &stream, pipe, *established, read) {
+            Ok(session) => Ok(session),
+            Err(mut error) => {
+                let _ = timeout(GOOD_BYE, write_all(&stream, &mut error)).await;
+                Err(NotServed::Refused)
+            }
+        }
+    }
+
+    /// Finds the peer its place; otherwise, what to tell it.
+    fn admitted(
+        owner: &Arc<dyn Owner>,
+        endpoint: Option<&Endpoint>,
+        stream: &Arc<Stream>,
+        pipe: Option<&Arc<Pipe>>,
+        established: Established,
+        read: BytesMut,
+    ) -> Result<Box<Self>, BytesMut> {
+        let address = stream.peer_address();
         let Established {
             peer,
             principal,
             engine,
             seal,
         } = established;
-        let mut sealing = seal.map(Sealing::new);
+        let mut sealing = seal.map(|seal| Box::new(Sealing::new(seal)));
         let newcomer = Newcomer {
             endpoint: endpoint.cloned(),
             address,
@@ -107,9 +127,7 @@ impl Session {
                         .address(address)
                         .principal(principal),
                 );
-                let mut error = last_word(reason, sealing.as_mut());
-                let _ = timeout(GOOD_BYE, write_all(&stream, &mut error)).await;
-                return Err(NotServed::Refused);
+                return Err(last_word(reason, sealing.as_deref_mut()));
             }
         };
         owner.report(
@@ -121,7 +139,7 @@ impl Session {
         Ok(Box::new(Self {
             owner: owner.clone(),
             endpoint: endpoint.cloned(),
-            stream: Arc::new(stream),
+            stream: stream.clone(),
             pipe,
             principal,
             engine,
@@ -160,7 +178,7 @@ impl Session {
         })
         .await;
         if let End::Drained(until) = end {
-            let _ = timeout_at(until, good_bye(&stream)).await;
+            let _ = Box::pin(timeout_at(until, good_bye(&stream))).await;
         }
         drop(connection);
         let (served, cause) = match end {
@@ -256,6 +274,18 @@ fn config(owner: &dyn Owner, address: PeerAddress) -> HandshakeConfig {
     }
 }
 
+fn begin(
+    owner: &dyn Owner,
+    address: PeerAddress,
+    asked: Asked,
+) -> Result<Handshake, HandshakeError> {
+    let config = config(owner, address);
+    let role = owner.options().security.role();
+    let mechanism = role.begin(config.announcement(), asked)?;
+    let now = Instant::now().into_std();
+    Ok(Handshake::new(config, mechanism, now))
+}
+
 /// The handshake of a connection, within its time.
 ///
 /// If it fails, the octets that are still to be sent come with the error, unless there was no time left for them.
@@ -264,7 +294,7 @@ async fn negotiate(
     stream: &Stream,
     lane: Option<&Lane>,
     read: &mut BytesMut,
-) -> Result<Established, (HandshakeError, Option<BytesMut>)> {
+) -> Result<Box<Established>, (HandshakeError, Option<BytesMut>)> {
     let security = &owner.options().security;
     let authenticator = security
         .authenticator()
@@ -274,10 +304,8 @@ async fn negotiate(
         (Some(_), Some(_)) => Asked::BeforeReady,
         (Some(_), None) => Asked::AfterReady,
     };
-    let config = config(owner, stream.peer_address());
-    let mechanism = security.role().begin(config.announcement(), asked);
-    let mechanism = mechanism.map_err(|error| (error, None))?;
-    let mut handshake = Handshake::new(config, mechanism, Instant::now().into_std());
+    let mut handshake =
+        begin(owner, stream.peer_address(), asked).map_err(|error| (error, None))?;
     let mut progress = Progress::Waiting;
     loop {
         let deadline = Instant::from_std(handshake.deadline());
@@ -300,7 +328,7 @@ async fn negotiate(
             }
         };
         if let Progress::Established(established) = progress {
-            return Ok(*established);
+            return Ok(established);
         }
         let next = if let Some(turn) = turn {
             let mut octets = std::mem::take(read);
@@ -310,7 +338,9 @@ async fn negotiate(
                 (handshake, octets, next)
             });
             let time = owner.options().handshake_timeout;
-            let (back, octets, next) = match awake_until(deadline, time, taken_in).await {
+            // In a box: most handshakes have no use for it.
+            let taken_in = Box::pin(awake_until(deadline, time, taken_in));
+            let (back, octets, next) = match taken_in.await {
                 Some(Some(taken_in)) => taken_in,
                 Some(None) => return Err((HandshakeError::Closed, None)),
                 None => return Err((HandshakeError::TimedOut, None)),

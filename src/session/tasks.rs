@@ -4,16 +4,16 @@ use std::future::Future;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::sync::{Handle, watch};
+use crate::sync::Handle;
+use crate::watch::Watch;
 
 /// Spawns the tasks of one socket and waits for their end.
 #[derive(Default)]
 pub(crate) struct Tasks {
-    live: Arc<watch::Sender<usize>>,
-    stop: CancellationToken,
+    live: Arc<Watch<usize>>,
+    stop: Watch<bool>,
 }
 
 impl Tasks {
@@ -39,19 +39,17 @@ impl Tasks {
 
     /// Tells the tasks that have nothing to deliver to end: listeners, and handshakes of accepted connections.
     pub fn stop(&self) {
-        self.stop.cancel();
+        self.stop.set(true);
     }
 
     /// Waits until [`stop`](Self::stop).
     pub async fn stopping(&self) {
-        self.stop.cancelled().await;
+        self.stop.until(|stop| stop).await;
     }
 
     /// Waits until no task is left.
     pub async fn finished(&self) {
-        let mut live = self.live.subscribe();
-        // The sender is `self`: it cannot be gone.
-        let _ = live.wait_for(|live| *live == 0).await;
+        self.live.until(|live| live == 0).await;
     }
 }
 
@@ -68,17 +66,17 @@ pub(super) async fn aside<T: Send + 'static>(
 pub(crate) struct NoRuntime;
 
 /// Counts a task until it ends, however it ends.
-struct Guard(Arc<watch::Sender<usize>>);
+struct Guard(Arc<Watch<usize>>);
 
 impl Guard {
-    fn enter(live: &Arc<watch::Sender<usize>>) -> Self {
-        live.send_modify(|live| *live += 1);
+    fn enter(live: &Arc<Watch<usize>>) -> Self {
+        live.update(|live| *live += 1);
         Self(live.clone())
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.send_modify(|live| *live -= 1);
+        self.0.update(|live| *live -= 1);
     }
 }

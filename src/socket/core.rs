@@ -1,7 +1,7 @@
 //! [`Core`]: what all handles and sessions of one socket share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use crate::endpoint::{Address, Endpoint};
 use crate::error::{ClosedError, Undelivered};
@@ -9,12 +9,13 @@ use crate::identity::Identity;
 use crate::monitor::{DisconnectCause, Reporter};
 use crate::options::{OnFull, Options, Subscriptions, Verbosity};
 use crate::pattern::{Outbound, Row, SocketType, subscription_message};
-use crate::pipe::{Life, Outgoing, PeerId, Pipe, PipeConfig, ReadyList, Wake, lock, waking};
+use crate::pipe::{Life, Outgoing, PeerId, Pipe, PipeConfig, ReadyList, Wake, lock};
 use crate::routing::{Audience, ByPeer, FairQueue, FanOut, LoadBalance, TopicIndex, TopicSet};
 use crate::session::{Accepting, Dialing, Gate, Owner, Tasks};
-use crate::stats::{Drops, Stats};
+use crate::stats::{Dropped, Stats};
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use crate::sync::{Mutex, watch};
+use crate::watch::Watch;
 
 /// A socket without its type: options, policies, pipes and tasks.
 ///
@@ -28,12 +29,13 @@ pub(crate) struct Core {
     pub inbound: Mutex<Inbound>,
     pub outgoing: Arc<Outgoing<Policy>>,
     pub tasks: Tasks,
-    pub gate: Gate,
+    /// Made when the first connection comes: a socket that connects has no use for it.
+    pub gate: OnceLock<Gate>,
     pub reporter: Reporter,
     /// How many peers are connected.
-    pub connected: watch::Sender<usize>,
+    pub connected: Watch<usize>,
     /// How many peers have a subscription.
-    pub subscribers: watch::Sender<usize>,
+    pub subscribers: Watch<usize>,
     closed: AtomicBool,
     /// The number of the last request (R4).
     requests: AtomicU32,
@@ -60,12 +62,12 @@ pub(crate) struct State {
 }
 
 /// The outbound policy.
-#[expect(clippy::large_enum_variant, reason = "a socket has one, for good")]
 pub(crate) enum Policy {
     None,
     LoadBalance(LoadBalance),
     ByPeer(ByPeer),
-    FanOut(FanOut),
+    /// In a box: the largest by far.
+    FanOut(Box<FanOut>),
 }
 
 /// The inbound policy, and what is counted under its lock.
@@ -76,11 +78,11 @@ pub(crate) struct Inbound {
     pub topics: TopicSet,
     /// The connected peers, to which subscriptions are sent (SUB, XSUB).
     pub publishers: Vec<Arc<Pipe>>,
-    /// What the peers of an XPUB in manual mode asked for; its user decides what is in effect.
-    pub asked: TopicIndex<PeerId>,
+    /// What the peers of an XPUB in manual mode asked for, if any did; its user decides what is in effect.
+    pub asked: Option<Box<TopicIndex<PeerId>>>,
     /// Whose subscription was received last (XPUB in manual mode).
     pub last_subscriber: Option<Arc<Pipe>>,
-    pub dropped: Drops,
+    pub dropped: Dropped,
 }
 
 /// The most subscription events of one peer that wait for an XPUB's user.
@@ -93,11 +95,11 @@ impl Core {
             Outbound::None => Policy::None,
             Outbound::LoadBalance => Policy::LoadBalance(LoadBalance::default()),
             Outbound::ByPeer => Policy::ByPeer(ByPeer::default()),
-            Outbound::Everyone => Policy::FanOut(FanOut::new(Audience::Everyone)),
+            Outbound::Everyone => Policy::FanOut(Box::new(FanOut::new(Audience::Everyone))),
             Outbound::Subscribers if options.invert_matching => {
-                Policy::FanOut(FanOut::new(Audience::Others))
+                Policy::FanOut(Box::new(FanOut::new(Audience::Others)))
             }
-            Outbound::Subscribers => Policy::FanOut(FanOut::new(Audience::Subscribers)),
+            Outbound::Subscribers => Policy::FanOut(Box::new(FanOut::new(Audience::Subscribers))),
         };
         let fans_out = matches!(policy, Policy::FanOut(_));
         let outgoing = Arc::new(Outgoing::new(policy));
@@ -124,7 +126,7 @@ impl Core {
             inbound: Mutex::default(),
             outgoing,
             tasks: Tasks::default(),
-            gate: Gate::new(&options),
+            gate: OnceLock::new(),
             between_turns: match (row.outbound, options.on_full) {
                 (Outbound::Subscribers | Outbound::Everyone, OnFull::Drop) => 3,
                 (Outbound::Subscribers | Outbound::Everyone, OnFull::Wait)
@@ -132,8 +134,8 @@ impl Core {
             },
             options,
             reporter: Reporter::default(),
-            connected: watch::Sender::new(0),
-            subscribers: watch::Sender::new(0),
+            connected: Watch::default(),
+            subscribers: Watch::default(),
             closed: AtomicBool::new(false),
             requests: AtomicU32::new(0),
             calls: AtomicU32::new(0),
@@ -152,10 +154,8 @@ impl Core {
     }
 
     /// Waits until `count`, one of this socket's, is at least `n`.
-    pub async fn reaches(&self, count: &watch::Sender<usize>, n: usize) -> Result<(), ClosedError> {
-        // The sender is borrowed: it cannot be gone.
-        let reached = |there: &usize| self.is_closed() || *there >= n;
-        let _ = count.subscribe().wait_for(reached).await;
+    pub async fn reaches(&self, count: &Watch<usize>, n: usize) -> Result<(), ClosedError> {
+        count.until(|there| self.is_closed() || there >= n).await;
         if self.is_closed() {
             Err(ClosedError)
         } else {
@@ -242,10 +242,7 @@ impl Core {
 
     pub fn subscribers_changed(&self, fan_out: &FanOut) {
         let subscribers = fan_out.subscribers();
-        waking(|| {
-            self.subscribers
-                .send_if_modified(|there| std::mem::replace(there, subscribers) != subscribers);
-        });
+        self.subscribers.set(subscribers);
     }
 
     /// Hands the user of an XPUB a subscription or its end.
@@ -320,7 +317,7 @@ impl Core {
         }
         let gone = |pipe: &Pipe| !state.pipes.contains_key(&pipe.id);
         stats.queued_in += inbound.queue.waiting(gone);
-        stats.dropped += inbound.dropped;
+        stats.dropped += inbound.dropped.so_far();
         stats
     }
 
@@ -342,7 +339,7 @@ impl Core {
                 state
                     .dialing
                     .iter()
-                    .filter(|dialing| !*dialing.finished.borrow())
+                    .filter(|dialing| !dialing.finished.now())
                     .map(|dialing| dialing.endpoint.clone()),
             )
             .collect()

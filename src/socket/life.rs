@@ -16,7 +16,7 @@ use crate::monitor::{Event, EventKind};
 use crate::pattern::{Pattern, Router, SocketType};
 use crate::pipe::{Life, Pipe, lock};
 use crate::session::{self, Accepting, Dialing, Owner};
-use crate::sync::{Handle, watch};
+use crate::sync::Handle;
 use crate::transport::{self, ListenOptions, Listener, Stream};
 
 impl<P: Pattern> Socket<P> {
@@ -174,7 +174,7 @@ impl<P: Pattern> Socket<P> {
         };
         let accepting = accepting.ok_or(DisconnectError::Unknown(endpoint))?;
         self.core.stop_accepting(&accepting);
-        finished(&accepting.finished).await;
+        accepting.finished.until(|finished| finished).await;
         Ok(())
     }
 
@@ -200,13 +200,13 @@ impl<P: Pattern> Socket<P> {
                 .position(|dialing| dialing.endpoint == endpoint);
             // The pipe is read under the lock that changes it.
             at.map(|at| state.dialing.swap_remove(at)).map(|dialing| {
-                let pipe = dialing.pipe.borrow().clone();
+                let pipe = dialing.pipe();
                 (dialing, pipe)
             })
         };
         let (dialing, pipe) = dialing.ok_or(DisconnectError::Unknown(endpoint))?;
         pipe.outbox.end(self.core.lingering());
-        finished(&dialing.finished).await;
+        dialing.finished.until(|finished| finished).await;
         match pipe.outbox.left() {
             0 => Ok(()),
             messages => Err(Undelivered { messages, peers: 1 }.into()),
@@ -261,7 +261,7 @@ impl Core {
         let (dialing, pipe) = {
             let mut state = lock(&self.state);
             // What was given up may be tried again.
-            state.dialing.retain(|dialing| !*dialing.finished.borrow());
+            state.dialing.retain(|dialing| !dialing.finished.now());
             if self.is_closed() {
                 return Err(ConnectError::Closed);
             }
@@ -279,12 +279,7 @@ impl Core {
                 }
                 state.assigned.insert(pipe.id, identity.clone());
             }
-            let dialing = Arc::new(Dialing {
-                endpoint,
-                identity,
-                pipe: watch::Sender::new(pipe.clone()),
-                finished: watch::Sender::new(false),
-            });
+            let dialing = Arc::new(Dialing::new(endpoint, identity, pipe.clone()));
             state.pipes.insert(pipe.id, pipe.clone());
             state.dialing.push(dialing.clone());
             (dialing, pipe)
@@ -316,10 +311,10 @@ impl Core {
     }
 
     fn stop_accepting(&self, accepting: &Arc<Accepting>) {
-        accepting.stop.send_replace(true);
+        accepting.stop.set(true);
         if let (Address::Inproc(_), Some(owner)) = (accepting.endpoint.address(), self.owner()) {
             session::unbind_inproc(&owner, &accepting.endpoint);
-            accepting.finished.send_replace(true);
+            accepting.finished.set(true);
         }
     }
 
@@ -344,20 +339,15 @@ impl Core {
         }
         let mut inbound = lock(&self.inbound);
         self.collect(&mut inbound);
-        inbound.dropped.unread += inbound.queue.clear() as u64;
+        let unread = inbound.queue.clear();
+        inbound.dropped.count(unread, |dropped| &mut dropped.unread);
         drop(inbound);
         self.pipes.readable.close();
         self.pipes.writable.close();
         // Those who wait for peers are told that none will come.
-        self.connected.send_modify(|_| {});
-        self.subscribers.send_modify(|_| {});
+        self.connected.look_again();
+        self.subscribers.look_again();
     }
-}
-
-/// Waits for the end of a task that says so when it is dropped.
-async fn finished(finished: &watch::Sender<bool>) {
-    // The sender is borrowed: it cannot be gone.
-    let _ = finished.subscribe().wait_for(|finished| *finished).await;
 }
 
 fn require_runtime() -> Option<()> {

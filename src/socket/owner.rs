@@ -8,7 +8,7 @@ use crate::message::Message;
 use crate::monitor::{DisconnectCause, Event, EventKind, Forbidden, PeerFacts, PeerInfo};
 use crate::options::{DuplicateIdentity, Options, Subscriptions};
 use crate::pattern::{Outbound, SocketType, parse_subscription};
-use crate::pipe::{Claim, Life, Load, Pipe, PipeConfig, Told, lock, waking};
+use crate::pipe::{Claim, Life, Load, Pipe, PipeConfig, Told, lock};
 use crate::security::Principal;
 use crate::session::{Dialing, Gate, Intercepted, Newcomer, Owner, Tasks};
 use crate::stats::Stats;
@@ -31,7 +31,7 @@ impl Owner for Core {
     }
 
     fn gate(&self) -> &Gate {
-        &self.gate
+        self.gate.get_or_init(|| Gate::new(&self.options))
     }
 
     fn report(&self, event: Event) {
@@ -98,13 +98,8 @@ impl Owner for Core {
                 .for_each(|topic| pipe.outbox.push_subscription(true, topic));
         }
         // Whoever waits for peers can reach this one from here on.
-        waking(|| {
-            self.connected.send_if_modified(|connected| {
-                let came = pipe.set_connected(info);
-                *connected += usize::from(came);
-                came
-            });
-        });
+        self.connected
+            .update(|connected| *connected += usize::from(pipe.set_connected(info)));
         if let Some(welcome) = &self.options.welcome {
             pipe.outbox.push(welcome, Claim::Aside);
         }
@@ -129,13 +124,10 @@ impl Owner for Core {
             pipe.outbox.end(Life::Ended);
         }
         // Under the lock of the count: whoever ends an in-process peer may be another thread than the one that admits it.
-        let mut left = false;
-        waking(|| {
-            self.connected.send_if_modified(|connected| {
-                left = pipe.set_disconnected();
-                *connected -= usize::from(left);
-                left
-            });
+        let left = self.connected.update(|connected| {
+            let left = pipe.set_disconnected();
+            *connected -= usize::from(left);
+            left
         });
         if !left {
             return;
@@ -148,7 +140,9 @@ impl Owner for Core {
         }
         // S6
         let ended = |topic: &[u8]| self.subscription_event(pipe, false, topic);
-        lock(&self.inbound).asked.remove_peer(pipe.id, ended);
+        if let Some(asked) = &mut lock(&self.inbound).asked {
+            asked.remove_peer(pipe.id, ended);
+        }
         self.outgoing.with(|sending| {
             let Policy::FanOut(fan_out) = &mut sending.policy else {
                 return;
@@ -245,7 +239,7 @@ impl Owner for Core {
             state.assigned.insert(pipe.id, identity.clone());
         }
         state.pipes.insert(pipe.id, pipe.clone());
-        dialing.pipe.send_replace(pipe.clone());
+        dialing.replace_pipe(pipe.clone());
         drop(state);
         self.attach(&pipe);
         true
@@ -385,7 +379,7 @@ impl Core {
         topic: &[u8],
     ) -> Result<(), DisconnectCause> {
         let mut inbound = lock(&self.inbound);
-        let asked = &mut inbound.asked;
+        let asked = inbound.asked.get_or_insert_default();
         if subscribe {
             asked.insert(topic, pipe.id);
             let (topics, octets) = (asked.subscriptions_of(pipe.id), asked.octets_of(pipe.id));
@@ -407,7 +401,6 @@ mod tests {
     use super::*;
     use crate::endpoint::Endpoint;
     use crate::socket::ReqSocket;
-    use crate::sync::watch;
     use crate::transport::PeerAddress;
     use crate::zmtp::{PeerMetadata, Version};
 
@@ -491,12 +484,7 @@ mod tests {
             let socket = ReqSocket::new();
             let core = &socket.core;
             let old = core.connecting_pipe(&endpoint);
-            let dialing = Arc::new(Dialing {
-                endpoint: endpoint.clone(),
-                identity: None,
-                pipe: watch::Sender::new(old.clone()),
-                finished: watch::Sender::new(false),
-            });
+            let dialing = Arc::new(Dialing::new(endpoint.clone(), None, old.clone()));
             lock(&core.state).dialing.push(dialing.clone());
             old.retire();
             let start = Barrier::new(2);
@@ -505,14 +493,14 @@ mod tests {
                     start.wait();
                     core.renew(&dialing, &old);
                     // Whoever disconnects waits for it.
-                    dialing.finished.send_replace(true);
+                    dialing.finished.set(true);
                 });
                 start.wait();
                 // A little later each time.
                 (0..n % 50).for_each(|_| spin_loop());
                 end(&socket, &endpoint);
             });
-            assert!(dialing.pipe.borrow().outbox.is_lost());
+            assert!(dialing.pipe().outbox.is_lost());
         }
     }
 

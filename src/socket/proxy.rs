@@ -13,7 +13,7 @@ use crate::message::Message;
 use crate::pattern::{CanSend, Outbound, Pattern, SocketType};
 use crate::pipe::Claim;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::watch;
+use crate::watch::Watch;
 
 /// Socket types that a [`Proxy`] can stand between: all but REQ and REP, whose turn-taking it would break; use DEALER
 /// and ROUTER in their place.
@@ -69,7 +69,7 @@ pub struct Proxy<'a> {
 pub struct ProxyControl(Arc<Shared>);
 
 struct Shared {
-    mode: watch::Sender<Mode>,
+    mode: Watch<Mode>,
     to_back: Counter,
     to_front: Counter,
 }
@@ -109,7 +109,7 @@ impl<'a> Proxy<'a> {
             back: &back.core,
             capture: None,
             control: ProxyControl(Arc::new(Shared {
-                mode: watch::Sender::new(Mode::Running),
+                mode: Watch::new(Mode::Running),
                 to_back: Counter::default(),
                 to_front: Counter::default(),
             })),
@@ -140,17 +140,14 @@ impl<'a> Proxy<'a> {
     /// [`RecvError`] if one of the sockets is closed.
     pub async fn run(&mut self) -> Result<(), RecvError> {
         let shared = self.control.0.clone();
-        let mut mode = shared.mode.subscribe();
         loop {
-            let now = *mode.borrow_and_update();
+            let now = shared.mode.now();
+            let changed = shared.mode.until(|mode| mode != now);
             match now {
                 Mode::Stopped => return Ok(()),
-                Mode::Paused => {
-                    // The sender is in `shared`.
-                    let _ = mode.changed().await;
-                }
+                Mode::Paused => changed.await,
                 Mode::Running => tokio::select! {
-                    _ = mode.changed() => {}
+                    () = changed => {}
                     closed = forward(self.front, self.back, self.capture, &mut self.to_back, &shared.to_back) => {
                         return Err(closed);
                     }
@@ -191,12 +188,10 @@ impl ProxyControl {
     }
 
     fn change(&self, to: Mode) {
-        self.0.mode.send_if_modified(|mode| {
-            let changes = *mode != Mode::Stopped && *mode != to;
-            if changes {
+        self.0.mode.update(|mode| {
+            if *mode != Mode::Stopped {
                 *mode = to;
             }
-            changes
         });
     }
 }
@@ -285,7 +280,7 @@ impl fmt::Debug for Proxy<'_> {
 impl fmt::Debug for ProxyControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProxyControl")
-            .field("mode", &*self.0.mode.borrow())
+            .field("mode", &self.0.mode.now())
             .field("stats", &self.stats())
             .finish()
     }

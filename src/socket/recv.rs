@@ -85,14 +85,14 @@ impl Core {
                 SocketType::Sub | SocketType::XSub
                     if inbound.topics.matches(message.first()) == self.options.invert_matching =>
                 {
-                    inbound.dropped.unmatched += 1;
+                    inbound.dropped.count(1, |dropped| &mut dropped.unmatched);
                     continue;
                 }
                 _ => {}
             }
             let value = inbound.queue.source().and_then(|pipe| open(pipe, message));
             let Some(value) = value else {
-                inbound.dropped.malformed += 1;
+                inbound.dropped.count(1, |dropped| &mut dropped.malformed);
                 continue;
             };
             if self.pipes.readable.is_awaited() && inbound.queue.has_more() {

@@ -93,7 +93,7 @@ impl Asked<'_> {
                 .source()
                 .is_some_and(|pipe| Arc::ptr_eq(pipe, &self.pipe))
             {
-                inbound.dropped.unexpected += 1;
+                inbound.dropped.count(1, |dropped| &mut dropped.unexpected);
                 continue;
             }
             match open_reply(message, self.number) {
@@ -102,8 +102,10 @@ impl Asked<'_> {
                     return Some(Answer::Reply(reply));
                 }
                 // R3; with a number, it is as likely the reply to an abandoned request.
-                None if self.number.is_some() => inbound.dropped.unexpected += 1,
-                None => inbound.dropped.malformed += 1,
+                None if self.number.is_some() => {
+                    inbound.dropped.count(1, |dropped| &mut dropped.unexpected)
+                }
+                None => inbound.dropped.count(1, |dropped| &mut dropped.malformed),
             }
         }
         if self.core.is_closed() {
@@ -211,7 +213,9 @@ impl Request {
             .collect();
         match self.pipe.outbox.push(&reply, Claim::Drop) {
             Push::Done { .. } | Push::Full | Push::Ahead => {}
-            Push::Closed => lock(&self.core.inbound).dropped.unroutable += 1,
+            Push::Closed => lock(&self.core.inbound)
+                .dropped
+                .count(1, |dropped| &mut dropped.unroutable),
         }
         Ok(())
     }

@@ -134,7 +134,9 @@ impl Core {
             Some(Push::Full | Push::Ahead) => Err(SendToError::Full(message)),
             // R9
             Some(Push::Closed) | None if drops => {
-                lock(&self.inbound).dropped.unroutable += 1;
+                lock(&self.inbound)
+                    .dropped
+                    .count(1, |dropped| &mut dropped.unroutable);
                 Ok(())
             }
             Some(Push::Closed) | None => Err(SendToError::Unroutable(message)),

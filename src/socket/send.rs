@@ -62,7 +62,8 @@ impl<P: Pattern> Socket<P> {
             match self.core.try_send(&message, Claim::Paced) {
                 Sent::Done | Sent::Due => Ok(()),
                 Sent::Full | Sent::Ahead(_) | Sent::Tired => {
-                    self.core.send_when_ready(message).await
+                    let sent = self.core.send_when_ready(&message).await;
+                    sent.map_err(|_| SendError(message))
                 }
                 Sent::Closed => Err(SendError(message)),
             }
@@ -162,8 +163,8 @@ impl fmt::Debug for Permit<'_> {
 }
 
 impl Core {
-    async fn send_when_ready(&self, message: Message) -> Result<(), SendError> {
-        let attempt = || match self.try_send(&message, Claim::Paced) {
+    async fn send_when_ready(&self, message: &Message) -> Result<(), ClosedError> {
+        let attempt = || match self.try_send(message, Claim::Paced) {
             Sent::Full => None,
             sent => Some(sent),
         };
@@ -179,7 +180,7 @@ impl Core {
                         }
                     });
                 }
-                Sent::Full | Sent::Closed => return Err(SendError(message)),
+                Sent::Full | Sent::Closed => return Err(ClosedError),
             }
         }
     }

@@ -26,7 +26,7 @@ use crate::pattern::SocketType;
 pub(crate) struct Engine {
     codec: ZmtpCodec,
     /// Decrypts what arrives, if it has to be.
-    opening: Option<Opening>,
+    opening: Option<Box<Opening>>,
     control: Control,
     output: BytesMut,
 }
@@ -59,7 +59,7 @@ impl Engine {
         let publishes = matches!(ours, SocketType::Pub | SocketType::XPub);
         Self {
             codec: ZmtpCodec::with(limits),
-            opening: open.map(|open| Opening::new(open, limits)),
+            opening: open.map(|open| Box::new(Opening::new(open, limits))),
             control: Control::new(
                 publishes,
                 limits.max_command_rate,

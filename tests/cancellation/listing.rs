@@ -49,7 +49,15 @@ const CALLS: &[(&str, &str)] = &[
 ];
 
 /// Whose calls nobody outside can make: `pub` within the crate only.
-const PRIVATE: &[&str] = &["Core", "Lane", "Outbox", "ReadyList", "Session", "Tasks"];
+const PRIVATE: &[&str] = &[
+    "Core",
+    "Lane",
+    "Outbox",
+    "ReadyList",
+    "Session",
+    "Tasks",
+    "Watch",
+];
 
 #[test]
 fn every_public_call_that_waits_is_dropped_in_a_test() {

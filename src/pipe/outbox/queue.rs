@@ -10,7 +10,7 @@ use crate::message::Message;
 use crate::options::Marks;
 use crate::pipe::ReadyList;
 use crate::pipe::outgoing::Woken;
-use crate::stats::Drops;
+use crate::stats::Dropped;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// What waits to be sent to one peer. Whoever holds its lock may look and change; see [`Outbox`](super::Outbox).
@@ -39,7 +39,7 @@ pub(in super::super) struct Queue {
     pub(in super::super) shares: bool,
     pub(super) messages: u64,
     pub(super) octets: u64,
-    pub(super) dropped: Drops,
+    pub(super) dropped: Dropped,
 }
 
 /// The way on.
@@ -127,7 +127,7 @@ impl Queue {
             shares: false,
             messages: 0,
             octets: 0,
-            dropped: Drops::default(),
+            dropped: Dropped::default(),
         }
     }
 
@@ -160,7 +160,8 @@ impl Queue {
             }
             Push::Full => {
                 self.blocked |= in_turn;
-                self.dropped.full += u64::from(matches!(claim, Claim::Drop | Claim::Many));
+                let dropped = usize::from(matches!(claim, Claim::Drop | Claim::Many));
+                self.dropped.count(dropped, |dropped| &mut dropped.full);
             }
             Push::Ahead | Push::Closed => {}
         }
@@ -183,7 +184,8 @@ impl Queue {
             return Push::Full;
         }
         if self.conflate {
-            self.dropped.conflated += wire.clear() as u64;
+            self.dropped
+                .count(wire.clear(), |dropped| &mut dropped.conflated);
         }
         wire.queue.push(message);
         let (lone, long) = match claim {

@@ -206,7 +206,8 @@ impl Queue {
     }
 
     fn miss_shared(&mut self, batch: &Batch) {
-        self.dropped.full += batch.writing.messages() as u64;
+        let messages = batch.writing.messages();
+        self.dropped.count(messages, |dropped| &mut dropped.full);
         self.blocked = true;
     }
 
