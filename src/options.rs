@@ -3,6 +3,7 @@
 //! A builder offers only what its socket type obeys: an option that would do nothing does not compile. There are no
 //! untyped option numbers; the names of libzmq's lead here as search aliases.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crate::error::InvalidOption;
@@ -338,6 +339,14 @@ impl Notify {
 
     pub(crate) fn on_disconnect(self) -> bool {
         matches!(self, Self::Disconnect | Self::Both)
+    }
+}
+
+impl Options {
+    /// The defaults, which all sockets share that set nothing.
+    pub fn defaults() -> Arc<Self> {
+        static DEFAULTS: LazyLock<Arc<Options>> = LazyLock::new(Arc::default);
+        DEFAULTS.clone()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Socket;
@@ -32,14 +33,14 @@ use crate::zmtp::Metadata;
 ///     .build();
 /// ```
 pub struct Builder<P: Pattern> {
-    options: Options,
+    options: Arc<Options>,
     _type: PhantomData<fn() -> P>,
 }
 
 impl<P: Pattern> Builder<P> {
     pub(super) fn new() -> Self {
         Self {
-            options: Options::default(),
+            options: Options::defaults(),
             _type: PhantomData,
         }
     }
@@ -51,7 +52,7 @@ impl<P: Pattern> Builder<P> {
     }
 
     fn set(mut self, set: impl FnOnce(&mut Options)) -> Self {
-        set(&mut self.options);
+        set(Arc::make_mut(&mut self.options));
         self
     }
 

@@ -23,7 +23,7 @@ use crate::watch::Watch;
 pub(crate) struct Core {
     pub socket_type: SocketType,
     pub row: &'static Row,
-    pub options: Options,
+    pub options: Arc<Options>,
     pub pipes: PipeConfig,
     pub state: Mutex<State>,
     pub inbound: Mutex<Inbound>,
@@ -89,7 +89,7 @@ pub(crate) struct Inbound {
 pub(super) const MAX_EVENTS: usize = 1 << 17;
 
 impl Core {
-    pub fn new(socket_type: SocketType, options: Options) -> Arc<Self> {
+    pub fn new(socket_type: SocketType, options: Arc<Options>) -> Arc<Self> {
         let row = socket_type.row();
         let policy = match row.outbound {
             Outbound::None => Policy::None,

@@ -85,7 +85,7 @@ impl<P: Pattern> Socket<P> {
     /// A socket with the default options.
     #[must_use]
     pub fn new() -> Self {
-        Self::with(Options::default())
+        Self::with(Options::defaults())
     }
 
     /// Sets options first.
@@ -93,7 +93,7 @@ impl<P: Pattern> Socket<P> {
         Builder::new()
     }
 
-    fn with(options: Options) -> Self {
+    fn with(options: Arc<Options>) -> Self {
         Self {
             core: Core::new(P::TYPE, options),
             _type: PhantomData,

@@ -422,7 +422,7 @@ mod tests {
     #[test]
     fn what_has_arrived_is_read_or_queued_at_any_instant() {
         const MESSAGES: u64 = 100_000;
-        let core = Core::new(SocketType::Pull, Options::default());
+        let core = Core::new(SocketType::Pull, Options::defaults());
         let pipe = core.admit(None, newcomer(SocketType::Push)).unwrap();
         thread::scope(|scope| {
             scope.spawn(|| (0..MESSAGES).for_each(|_| pipe.inbox.push(&pipe, Message::new())));
@@ -453,7 +453,7 @@ mod tests {
             (XSub, XPub),
         ];
         for (ours, theirs) in pairs {
-            let core = Core::new(ours, Options::default());
+            let core = Core::new(ours, Options::defaults());
             for _ in 0..3 {
                 let pipe = core.admit(None, newcomer(theirs)).unwrap();
                 let gone = Arc::downgrade(&pipe);
@@ -466,7 +466,7 @@ mod tests {
 
     #[test]
     fn a_closed_socket_keeps_no_pipe_that_becomes_readable_or_writable() {
-        let core = Core::new(SocketType::Dealer, Options::default());
+        let core = Core::new(SocketType::Dealer, Options::defaults());
         let pipe = core.admit(None, newcomer(SocketType::Router)).unwrap();
         core.begin_close();
         core.ended(&pipe);
