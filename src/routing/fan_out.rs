@@ -150,7 +150,8 @@ impl FanOut {
         if self.found.is_empty() {
             return Fanned::Done;
         }
-        let again = self.found == self.last && !self.changed;
+        // One by one: to compare wide words of what was just stored in narrow ones waits for that.
+        let again = self.found.iter().eq(&self.last) && !self.changed;
         if self.sharing {
             if again && let Some(due) = queues.push_shared(message) {
                 self.copies += self.found.len();
