@@ -333,7 +333,8 @@ fn subscriptions(stage: &mut Stage) -> Series {
         [
             "Subscriptions: what a topic takes, what a message costs",
             "Topics of 9 octets, spread over as many as 128 subscribers; each message of 64 B matches one, in no order. Targets: at most\n\
-             200 octets a topic; a cost that is flat or grows with the logarithm.",
+             200 octets a topic; a cost that is flat or grows with the logarithm. Up to 4 MiB of the heap are buffers that the process keeps\n\
+             to read into, which weighs on the lines of 1,000 to 10,000 topics.",
             "topics",
         ],
         &[
