@@ -156,24 +156,21 @@ impl Entrance<'_> {
     /// The next who is let in. All who were turned away before are told of then.
     async fn next(&mut self) -> io::Result<(Stream, Place, Arrival)> {
         loop {
-            let come = self.come().await;
-            let entered = come.map(|stream| {
-                let entered = self
-                    .owner
-                    .gate()
-                    .enter(stream.peer_address(), stream.file());
-                (stream, entered)
-            });
-            let outcome = match entered {
-                Ok((stream, Err(reason))) => {
-                    self.turn_away(stream, reason).await;
-                    continue;
+            let stream = match self.come().await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    self.tell();
+                    return Err(error);
                 }
-                Ok((stream, Ok((place, arrival)))) => Ok((stream, place, arrival)),
-                Err(error) => Err(error),
             };
-            self.tell();
-            return outcome;
+            let gate = self.owner.gate();
+            match gate.enter(stream.peer_address(), stream.file()) {
+                Ok((place, arrival)) => {
+                    self.tell();
+                    return Ok((stream, place, arrival));
+                }
+                Err(reason) => self.turn_away(stream, reason).await,
+            }
         }
     }
 
