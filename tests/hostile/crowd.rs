@@ -147,18 +147,22 @@ async fn connections_beyond_the_limit_are_turned_away_until_one_ends() {
     .await;
 }
 
-/// A socket that is full, and the one who is inside.
-async fn full() -> (PullSocket, Endpoint, Raw) {
+/// A socket that is full, its events from then on, and the one who is inside.
+async fn full() -> (PullSocket, Endpoint, Monitor, Raw) {
     let pull = PullSocket::builder().max_connections(1).build();
     let at = pull.bind("tcp://127.0.0.1:0").await.unwrap();
+    let mut events = pull.monitor();
     let inside = Raw::shake_hands(&at, "PUSH").await;
-    (pull, at, inside)
+    event(&mut events, |kind| {
+        matches!(kind, EventKind::HandshakeSucceeded)
+    })
+    .await;
+    (pull, at, events, inside)
 }
 
 async fn each_of_a_crowd_is_told_of_by_its_address() {
     whole(async {
-        let (pull, at, _inside) = full().await;
-        let mut events = pull.monitor();
+        let (_pull, at, mut events, _inside) = full().await;
         for n in [1, 3, 64, 65, 300] {
             let mut crowd = Vec::new();
             let mut addresses = Vec::new();
@@ -200,8 +204,7 @@ async fn each_of_a_crowd_is_told_of_by_its_address_on_two_threads() {
 #[tokio::test]
 async fn a_place_that_becomes_free_is_there_for_who_waits_behind_a_crowd() {
     whole(async {
-        let (pull, at, mut inside) = full().await;
-        let mut events = pull.monitor();
+        let (_pull, at, mut events, mut inside) = full().await;
         for _ in 0..20 {
             let mut away = Raw::connect(&at).await;
             assert_eq!(away.read_to_end().await, b"", "closed without a word");
@@ -224,8 +227,7 @@ async fn a_place_that_becomes_free_is_there_for_who_waits_behind_a_crowd() {
 async fn unbinding_and_closing_do_not_wait_until_a_crowd_has_gathered() {
     whole(async {
         for closes in [false, true] {
-            let (pull, at, inside) = full().await;
-            let mut events = pull.monitor();
+            let (pull, at, mut events, inside) = full().await;
             let _away = Raw::connect(&at).await;
             turned_away(&mut events).await;
             // Closing would await its good-bye.
