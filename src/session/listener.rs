@@ -1,10 +1,7 @@
 //! The binding side of an endpoint: accept, and one task for each connection.
 
-use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::yield_now;
@@ -16,7 +13,7 @@ use super::gate::{Arrival, Lane, Place};
 use super::serve::serve_accepted;
 use crate::endpoint::Endpoint;
 use crate::monitor::{Event, EventKind, TurnedAway};
-use crate::sync::watch;
+use crate::sync::{Notify, watch};
 use crate::transport::{Listener, Stream, accept_error_is_temporary};
 
 /// One bound endpoint, from `bind` to `unbind`.
@@ -90,11 +87,13 @@ impl Drop for Task {
 
 async fn accept_all(owner: &Arc<dyn Owner>, endpoint: &Endpoint, listener: &Listener) {
     let lane = Lane::new();
+    let crowd = Arc::new(Notify::new());
     let mut delay = FIRST_DELAY;
     let mut entrance = Entrance {
         owner: &**owner,
         endpoint,
         listener,
+        crowd: crowd.clone(),
         turned_away: 0,
         untold: Vec::new(),
     };
@@ -126,9 +125,12 @@ async fn accept_all(owner: &Arc<dyn Owner>, endpoint: &Endpoint, listener: &List
             Some(lane.clone()),
             permit,
         );
+        let crowd = crowd.clone();
         let connection = async move {
             let _place = place;
-            serving.await;
+            if serving.await.is_err() {
+                crowd.notify_one();
+            }
         };
         if owner.tasks().spawn(span, connection).is_err() {
             return;
@@ -140,12 +142,15 @@ async fn accept_all(owner: &Arc<dyn Owner>, endpoint: &Endpoint, listener: &List
 
 /// Where those who come are let in, or turned away.
 ///
-/// Who is turned away may be one of a crowd, of which each would wake this task and the monitors'. So the others gather
-/// for a moment in the system's backlog, and are taken out of it in one go. Whoever may come in waits with them.
+/// Who is turned away, or fails its handshake, may be one of a crowd, of which each would wake this task and the monitors',
+/// and take its time of the threads that carry messages. So the others gather for a moment in the system's backlog, and are
+/// taken out of it in one go. Whoever may come in waits with them.
 struct Entrance<'a> {
     owner: &'a dyn Owner,
     endpoint: &'a Endpoint,
     listener: &'a Listener,
+    /// Told of each who was turned away, and by its task of each whose handshake failed: a pause is due.
+    crowd: Arc<Notify>,
     /// How many since the last pause.
     turned_away: usize,
     /// Those of them who are not told of yet.
@@ -176,16 +181,16 @@ impl Entrance<'_> {
 
     /// The next who comes: behind a crowd, after a pause.
     async fn come(&mut self) -> io::Result<Stream> {
-        if self.turned_away > 0 {
-            let mut accept = pin!(self.listener.accept());
-            if let Poll::Ready(come) = poll_fn(|cx| Poll::Ready(accept.as_mut().poll(cx))).await {
-                return come;
+        loop {
+            tokio::select! {
+                biased;
+                come = self.listener.accept() => return come,
+                () = self.crowd.notified() => {}
             }
             self.tell();
             sleep(PAUSE).await;
             self.turned_away = 0;
         }
-        self.listener.accept().await
     }
 
     async fn turn_away(&mut self, stream: Stream, reason: TurnedAway) {
@@ -195,6 +200,7 @@ impl Entrance<'_> {
         if self.untold.len() == TOLD_TOGETHER {
             self.tell();
         }
+        self.crowd.notify_one();
         self.turned_away += 1;
         if self.turned_away.is_multiple_of(IN_A_ROW) {
             // Nor does a crowd that is turned away keep others waiting.
@@ -216,9 +222,9 @@ impl Drop for Entrance<'_> {
     }
 }
 
-/// How long a crowd gathers. However it is turned away, who is connected notices when that begins and when it ends: so
+/// How long a crowd gathers. However it is dealt with, who is connected notices when that begins and when it ends: so
 /// rarely that it is less than one of a hundred of a peer's round trips.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(20);
 /// How many of a crowd are turned away before other tasks have their turn.
 const IN_A_ROW: usize = 4;
 /// How many of it a monitor is told of at once, which has room for some more.

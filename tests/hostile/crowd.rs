@@ -19,6 +19,9 @@ async fn turned_away(events: &mut Monitor) -> TurnedAway {
     }
 }
 
+/// For how long a crowd gathers before it is accepted.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Another address of this machine.
 #[cfg(target_os = "linux")]
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -219,6 +222,31 @@ async fn a_place_that_becomes_free_is_there_for_who_waits_behind_a_crowd() {
             inside = Raw::shake_hands(&at, "PUSH").await;
             assert!(begin.elapsed() < Duration::from_secs(1));
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_fails_keeps_the_next_waiting_for_a_moment() {
+    whole(async {
+        let pull = PullSocket::new();
+        let at = pull.bind("tcp://127.0.0.1:0").await.unwrap();
+        let mut events = pull.monitor();
+        let begin = Instant::now();
+        for _ in 0..10 {
+            let mut crowd = Raw::connect(&at).await;
+            crowd.write(&[b'x'; 64]).await;
+            crowd.read_to_end().await;
+            event(&mut events, |kind| {
+                matches!(kind, EventKind::HandshakeFailed(_))
+            })
+            .await;
+        }
+        // A next one that is quick may come in before a pause, but then not the one behind it.
+        assert!(begin.elapsed() >= 4 * PAUSE, "{:?}", begin.elapsed());
+        let begin = Instant::now();
+        let _healthy = Raw::shake_hands(&at, "PUSH").await;
+        assert!(begin.elapsed() < Duration::from_secs(1));
     })
     .await;
 }
