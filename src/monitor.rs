@@ -1,5 +1,6 @@
 //! [`Monitor`]: the stream of life-cycle events, the only place where the failures of peers are told.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thiserror::Error;
-use tokio::sync::broadcast;
+use tokio::sync::watch;
+use tokio::task::coop::consume_budget;
 
 use crate::endpoint::Endpoint;
 use crate::identity::Identity;
@@ -268,8 +270,11 @@ impl fmt::Display for Event {
 }
 
 /// The events of one socket, from the moment when it was made. See [`Socket::monitor`](crate::Socket::monitor).
-#[derive(Debug)]
-pub struct Monitor(broadcast::Receiver<Event>);
+pub struct Monitor {
+    events: watch::Receiver<Kept>,
+    /// The number of the next event that it tells.
+    next: u64,
+}
 
 impl Monitor {
     /// The next event; `None` when the socket is gone.
@@ -279,24 +284,35 @@ impl Monitor {
     /// # Cancel safety
     /// Dropped before it completes, no event is lost.
     pub async fn recv(&mut self) -> Option<Event> {
+        // A crowd does not keep this task from others.
+        consume_budget().await;
         loop {
-            match self.0.recv().await {
-                Ok(event) => return Some(event),
-                Err(broadcast::error::RecvError::Closed) => return None,
-                Err(broadcast::error::RecvError::Lagged(skipped)) => warn_lag(skipped),
+            if let Some(event) = self.try_recv() {
+                return Some(event);
             }
+            self.events.changed().await.ok()?;
         }
     }
 
     /// The next event, if one is there.
     pub fn try_recv(&mut self) -> Option<Event> {
-        loop {
-            match self.0.try_recv() {
-                Ok(event) => return Some(event),
-                Err(broadcast::error::TryRecvError::Lagged(skipped)) => warn_lag(skipped),
-                Err(_) => return None,
-            }
+        let (first, event) = {
+            let kept = self.events.borrow_and_update();
+            let first = kept.first.max(self.next);
+            (first, kept.get(first).cloned())
+        };
+        if first > self.next {
+            warn_lag(first - self.next);
+            self.next = first;
         }
+        self.next += u64::from(event.is_some());
+        event
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Monitor").finish_non_exhaustive()
     }
 }
 
@@ -307,32 +323,62 @@ fn warn_lag(skipped: u64) {
     );
 }
 
+/// The last events of a socket, which its monitors read at their own pace.
+#[derive(Default)]
+struct Kept {
+    events: VecDeque<Event>,
+    /// The number of the first of them.
+    first: u64,
+}
+
+impl Kept {
+    fn push(&mut self, event: Event) {
+        if self.events.len() == KEPT {
+            self.events.pop_front();
+            self.first += 1;
+        }
+        self.events.push_back(event);
+    }
+
+    fn get(&self, number: u64) -> Option<&Event> {
+        let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.events.get(at)
+    }
+
+    /// The number of the event that comes next.
+    fn end(&self) -> u64 {
+        self.first + self.events.len() as u64
+    }
+}
+
+/// How many events wait for a monitor that is not read.
+const KEPT: usize = 1_024;
+
 /// Where events are reported; costs nothing until the first monitor.
 #[derive(Default)]
 pub(crate) struct Reporter {
-    events: OnceLock<broadcast::Sender<Event>>,
+    events: OnceLock<watch::Sender<Kept>>,
     warnings: Mutex<Warnings>,
 }
 
 impl Reporter {
-    pub fn report(&self, event: Event) {
+    /// A monitor is woken once for all of `events`.
+    pub fn report(&self, events: impl AsRef<[Event]> + IntoIterator<Item = Event>) {
         // Subscribers of `tracing` are the code of others, and so are the wakers of monitors.
-        waking(|| self.log(&event));
-        if let Some(sender) = self.events.get() {
+        for event in events.as_ref() {
+            waking(|| self.log(event));
+        }
+        if let Some(kept) = self.events.get() {
             waking(|| {
-                // Without a monitor nobody wants to know.
-                let _ = sender.send(event);
+                kept.send_modify(|kept| events.into_iter().for_each(|event| kept.push(event)))
             });
         }
     }
 
     pub fn monitor(&self) -> Monitor {
-        const KEPT: usize = 1_024;
-        Monitor(
-            self.events
-                .get_or_init(|| broadcast::Sender::new(KEPT))
-                .subscribe(),
-        )
+        let mut events = self.events.get_or_init(watch::Sender::default).subscribe();
+        let next = events.borrow_and_update().end();
+        Monitor { events, next }
     }
 }
 
@@ -497,7 +543,87 @@ impl fmt::Debug for PeerInfo {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll, Wake};
+
     use super::*;
+
+    /// An event that says its number.
+    fn numbered(number: u64) -> Event {
+        Event::new(None, EventKind::Retrying(Duration::from_secs(number)))
+    }
+
+    fn number(event: &Event) -> u64 {
+        match event.kind {
+            EventKind::Retrying(number) => number.as_secs(),
+            _ => panic!("{event}"),
+        }
+    }
+
+    fn told(monitor: &mut Monitor) -> Vec<u64> {
+        let events = std::iter::from_fn(|| monitor.try_recv());
+        events.map(|event| number(&event)).collect()
+    }
+
+    #[test]
+    fn each_monitor_is_told_all_from_its_beginning() {
+        let reporter = Reporter::default();
+        reporter.report([numbered(0)]);
+        let mut first = reporter.monitor();
+        reporter.report([numbered(1)]);
+        let mut second = reporter.monitor();
+        reporter.report(vec![numbered(2), numbered(3)]);
+        assert_eq!(told(&mut first), [1, 2, 3]);
+        assert_eq!(told(&mut second), [2, 3]);
+        reporter.report([numbered(4)]);
+        assert_eq!(told(&mut first), [4]);
+    }
+
+    #[test]
+    fn of_a_monitor_that_is_not_read_the_last_are_kept() {
+        let reporter = Reporter::default();
+        let mut monitor = reporter.monitor();
+        let kept = KEPT as u64;
+        (0..kept + 7).for_each(|number| reporter.report([numbered(number)]));
+        assert_eq!(told(&mut monitor), (7..kept + 7).collect::<Vec<_>>());
+        reporter.report((0..2 * kept).map(numbered).collect::<Vec<_>>());
+        assert_eq!(told(&mut monitor), (kept..2 * kept).collect::<Vec<_>>());
+    }
+
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    impl Wake for Counting {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_monitor_is_woken_once_for_several_and_by_the_end() {
+        let reporter = Reporter::default();
+        let mut monitor = reporter.monitor();
+        let wakes = Arc::new(Counting::default());
+        let waker = wakes.clone().into();
+        let mut cx = Context::from_waker(&waker);
+        {
+            let mut first = pin!(monitor.recv());
+            assert!(first.as_mut().poll(&mut cx).is_pending());
+            reporter.report((0..3).map(numbered).collect::<Vec<_>>());
+            assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+            let Poll::Ready(Some(event)) = first.as_mut().poll(&mut cx) else {
+                panic!("it was told");
+            };
+            assert_eq!(number(&event), 0);
+        }
+        assert_eq!(told(&mut monitor), [1, 2]);
+        let mut end = pin!(monitor.recv());
+        assert!(end.as_mut().poll(&mut cx).is_pending());
+        drop(reporter);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+        assert!(matches!(end.as_mut().poll(&mut cx), Poll::Ready(None)));
+    }
 
     #[test]
     fn faults_beyond_the_rate_are_not_logged_and_the_next_one_tells_how_many() {
@@ -541,7 +667,7 @@ mod tests {
         let mut monitor = reporter.monitor();
         tracing::subscriber::with_default(Touchy, || {
             for kind in [EventKind::Listening, EventKind::GaveUp, EventKind::Closed] {
-                reporter.report(Event::new(None, kind));
+                reporter.report([Event::new(None, kind)]);
             }
         });
         let told: Vec<_> = std::iter::from_fn(|| monitor.try_recv()).collect();

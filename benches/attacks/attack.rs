@@ -9,12 +9,10 @@ use std::time::{Duration, Instant};
 use jackstay::DealerSocket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::Outcome;
-use crate::bare::Bare;
 use crate::healthy::NAME;
 use crate::process::told;
 use crate::raw::{GREETING, command, frame, greeting, ready, ready_with};
@@ -78,8 +76,6 @@ enum Must {
 }
 
 const AWAY: &str = "turned a connection away";
-/// How many of a crowd a server without a protocol lets in: what has few files has none left for more.
-const CROWD: usize = 40;
 const NOW: Duration = Duration::ZERO;
 
 pub fn attacks() -> Vec<Attack> {
@@ -171,16 +167,6 @@ pub fn named(name: &str) -> Outcome<Attack> {
 }
 
 impl Attack {
-    /// The server without a protocol that is attacked for comparison.
-    pub fn bare(&self) -> Bare {
-        let ends = matches!(self.must, Must::End(_));
-        let crowd = ends && !self.pause.is_zero();
-        Bare {
-            closes: ends && !crowd && self.again.is_empty(),
-            most: if crowd { CROWD } else { Semaphore::MAX_PERMITS },
-        }
-    }
-
     /// What has become of its connections, in short, if it is what has to.
     pub fn check(&self, causes: &[String]) -> Outcome<String> {
         let expected = match self.must {

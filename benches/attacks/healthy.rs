@@ -3,8 +3,6 @@
 use std::time::{Duration, Instant};
 
 use jackstay::{DealerSocket, Identity, Message, XSubSocket};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::Outcome;
@@ -22,24 +20,11 @@ pub struct Healthy {
 }
 
 enum Socket {
-    /// To a server that is no socket.
-    Bare(TcpStream),
     Dealer(DealerSocket),
     XSub(XSubSocket),
 }
 
 impl Healthy {
-    pub async fn bare(at: &str) -> Outcome<Self> {
-        let stream = TcpStream::connect(at).await?;
-        stream.set_nodelay(true)?;
-        let mut healthy = Self {
-            socket: Socket::Bare(stream),
-            sent: 0,
-        };
-        healthy.round_trips(Duration::from_millis(300)).await?;
-        Ok(healthy)
-    }
-
     pub async fn connect(victim: Victim, at: &str) -> Outcome<Self> {
         let socket = match victim {
             Victim::Publisher => {
@@ -99,12 +84,6 @@ impl Healthy {
         let message: Message = format!("{NAME} {:024}", self.sent).into();
         self.sent += 1;
         let back = match &mut self.socket {
-            Socket::Bare(stream) => {
-                stream.write_all(&message[0]).await?;
-                let mut back = vec![0; message[0].len()];
-                stream.read_exact(&mut back).await?;
-                back.into()
-            }
             Socket::Dealer(socket) => {
                 socket.send(message.clone()).await?;
                 socket.recv().await?

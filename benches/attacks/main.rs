@@ -1,18 +1,17 @@
 //! What hostile peers cost: each attack against a socket in a process of its own, and a healthy peer beside it.
 //!
 //! ```text
-//! cargo bench --bench attacks --features curve            all of them, some two minutes
+//! cargo bench --bench attacks --features curve            all of them, some three minutes
 //! cargo bench --bench attacks --features curve -- PING    those whose name has this in it
 //! ```
 //!
 //! Three processes: the socket under attack, the attacker, and this one, which plays the healthy peer and measures its
-//! round trips, first in quiet, and then under attack. Between the two, the same attacker attacks a server that speaks no
-//! protocol, and only accepts, reads and closes (`bare.rs`): what the attack costs whoever serves on this machine. It
+//! round trips, first in quiet, and last under attack. Between the two, the same attacker attacks a neighbour, which is the
+//! same socket in a process of its own: what the attack costs whoever shares the machine's processors with its two sides. It
 //! prints a table, and fails if the healthy peer loses a message or a connection of the attacker ends otherwise than it has to.
 //! An attack is a declaration in `attack.rs`.
 
 mod attack;
-mod bare;
 mod healthy;
 mod process;
 mod victim;
@@ -26,11 +25,11 @@ use std::time::Duration;
 
 use attack::{Attack, attacks};
 use healthy::Healthy;
-use process::{Process, as_a_server};
+use process::Process;
 
-/// How long the healthy peer is measured: in quiet; while a bare server is attacked that it talks to; and while a socket is.
+/// How long the healthy peer is measured in quiet, and while somebody is attacked: a neighbour, and the socket that it
+/// talks to.
 const QUIET: Duration = Duration::from_millis(1_500);
-const BARE: Duration = Duration::from_millis(1_500);
 const ATTACKED: Duration = Duration::from_millis(2_500);
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -42,11 +41,7 @@ async fn main() -> Outcome<()> {
     match words[..] {
         [process::VICTIM, name] => {
             let victim = attack::named(name)?.victim;
-            as_a_server(move || victim::run(victim))
-        }
-        [process::BARE, name] => {
-            let bare = attack::named(name)?.bare();
-            as_a_server(move || bare::run(bare))
+            process::as_a_server(move || victim::run(victim))
         }
         [process::ATTACKER, name, at] => attack::run(attack::named(name)?, at).await,
         // A test run only proves that it builds.
@@ -61,7 +56,7 @@ async fn main() -> Outcome<()> {
 /// Carries out the attacks whose name has `wanted` in it.
 async fn report(wanted: &str) -> Outcome<()> {
     println!(
-        "| attack | connections | how they ended | closed after | memory | p99 quiet | p99 bare server | p99 attacked | of quiet | of bare server |"
+        "| attack | connections | how they ended | closed after | memory | p99 quiet | p99 neighbour attacked | p99 attacked | × quiet | × neighbour |"
     );
     println!("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     for attack in attacks().iter().filter(|each| each.name.contains(wanted)) {
@@ -72,16 +67,17 @@ async fn report(wanted: &str) -> Outcome<()> {
 
 /// Carries out one attack; returns its line of the table.
 async fn measure(attack: &Attack) -> Outcome<String> {
-    let (mut victim, mut bare) = (Process::victim(attack)?, Process::bare(attack)?);
-    let (at, elsewhere) = (victim.line()?, bare.line()?);
+    let (mut victim, mut neighbour) = (Process::victim(attack)?, Process::victim(attack)?);
+    let (at, next_door) = (victim.line()?, neighbour.line()?);
     let mut healthy = Healthy::connect(attack.victim, &at).await?;
+    // Both have one, so that the attacker finds the same.
+    let its_own = Healthy::connect(attack.victim, &next_door).await?;
     let quiet = healthy.round_trips(QUIET).await?;
 
-    let mut without = Healthy::bare(&elsewhere).await?;
-    let mut attacker = Process::attacker(attack, &elsewhere)?;
+    let mut attacker = Process::attacker(attack, &next_door)?;
     attacker.line()?;
-    let without = without.round_trips(BARE).await?;
-    drop((attacker, bare));
+    let beside = healthy.round_trips(ATTACKED).await?;
+    drop((attacker, its_own, neighbour));
 
     victim.ask("begin")?;
     let mut attacker = Process::attacker(attack, &at)?;
@@ -102,10 +98,10 @@ async fn measure(attack: &Attack) -> Outcome<String> {
         "| {} | {connections} | {ended} | {closed_after} | {grown:.1} MiB | {} | {} | {} | {:.1} | {:.1} |",
         attack.name,
         micros(quiet),
-        micros(without),
+        micros(beside),
         micros(attacked),
         of(quiet),
-        of(without),
+        of(beside),
     ))
 }
 

@@ -8,7 +8,6 @@ use crate::attack::Attack;
 
 /// What the arguments of a process begin with.
 pub const VICTIM: &str = "--victim";
-pub const BARE: &str = "--bare";
 pub const ATTACKER: &str = "--attacker";
 
 /// A process that answers each line with one, or more. Dropped, it is killed.
@@ -22,11 +21,6 @@ impl Process {
     /// Its first line says where it is bound.
     pub fn victim(attack: &Attack) -> Outcome<Self> {
         Self::start(attack.victim.files(), &[VICTIM, attack.name])
-    }
-
-    /// In its place, a server that is no socket. Its first line says where it is bound.
-    pub fn bare(attack: &Attack) -> Outcome<Self> {
-        Self::start(attack.victim.files(), &[BARE, attack.name])
     }
 
     /// Its first line says that the attack has begun.

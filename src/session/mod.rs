@@ -51,6 +51,9 @@ pub(crate) trait Owner: Send + Sync + 'static {
 
     fn report(&self, event: Event);
 
+    /// The same of several events, for which a monitor is woken once.
+    fn report_all(&self, events: Vec<Event>);
+
     /// A handshake is done. Gives the newcomer its place: `pipe` if it has one already (connecting side), else a new
     /// one. `Err` is the reason that is sent to it as an ERROR.
     fn admit(

@@ -194,18 +194,19 @@ impl Session {
 
 /// Serves a stream that was made elsewhere, once.
 pub(crate) async fn adopt(owner: Arc<dyn Owner>, stream: Stream) {
-    serve_accepted(owner, None, stream, None, ()).await;
+    // Who is not served is told of by the monitor.
+    let _ = serve_accepted(owner, None, stream, None, ()).await;
 }
 
 /// Serves a connection that came to this socket: its pipe lives as long as it does (A3, A5). `permit` is given back
-/// when the handshake is over.
+/// when the handshake is over. Fails if it was never served.
 pub(super) async fn serve_accepted<T>(
     owner: Arc<dyn Owner>,
     endpoint: Option<Endpoint>,
     stream: Stream,
     lane: Option<Lane>,
     permit: T,
-) {
+) -> Result<(), NotServed> {
     // Both in boxes: an idle connection keeps nothing of its handshake.
     let handshake = Box::pin(Session::establish(
         &owner,
@@ -216,17 +217,17 @@ pub(super) async fn serve_accepted<T>(
     ));
     let session = tokio::select! {
         session = handshake => session,
-        () = owner.tasks().stopping() => return,
+        () = owner.tasks().stopping() => return Ok(()),
     };
     drop((permit, lane));
-    if let Ok(session) = session {
-        let pipe = session.pipe.clone();
-        let _ended = Ended {
-            owner: &*owner,
-            pipe: &pipe,
-        };
-        Box::pin(session.run()).await;
-    }
+    let session = session?;
+    let pipe = session.pipe.clone();
+    let _ended = Ended {
+        owner: &*owner,
+        pipe: &pipe,
+    };
+    Box::pin(session.run()).await;
+    Ok(())
 }
 
 /// A connection that is up. However its task ends (the runtime may drop it), the outbox gets back what was not sent, and

@@ -35,7 +35,11 @@ impl Owner for Core {
     }
 
     fn report(&self, event: Event) {
-        self.reporter.report(event);
+        self.reporter.report([event]);
+    }
+
+    fn report_all(&self, events: Vec<Event>) {
+        self.reporter.report(events);
     }
 
     fn admit(

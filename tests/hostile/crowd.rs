@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use jackstay::{Endpoint, EventKind, Monitor, PullSocket, PushSocket, TurnedAway};
+use tokio::time::Instant;
 
 use crate::beside::Attacked;
 use crate::support::raw::{GREETING, Raw, ready};
@@ -17,6 +18,9 @@ async fn turned_away(events: &mut Monitor) -> TurnedAway {
         other => unreachable!("{other:?}"),
     }
 }
+
+/// For how long a crowd gathers before it is accepted.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Another address of this machine.
 #[cfg(target_os = "linux")]
@@ -142,6 +146,137 @@ async fn connections_beyond_the_limit_are_turned_away_until_one_ends() {
         push.connect(&attacked.at).unwrap();
         within(push.wait_for_peers(1)).await.unwrap();
         attacked.exchange(10).await;
+    })
+    .await;
+}
+
+/// A socket that is full, its events from then on, and the one who is inside.
+async fn full() -> (PullSocket, Endpoint, Monitor, Raw) {
+    let pull = PullSocket::builder().max_connections(1).build();
+    let at = pull.bind("tcp://127.0.0.1:0").await.unwrap();
+    let mut events = pull.monitor();
+    let inside = Raw::shake_hands(&at, "PUSH").await;
+    event(&mut events, |kind| {
+        matches!(kind, EventKind::HandshakeSucceeded)
+    })
+    .await;
+    (pull, at, events, inside)
+}
+
+async fn each_of_a_crowd_is_told_of_by_its_address() {
+    whole(async {
+        let (_pull, at, mut events, _inside) = full().await;
+        for n in [1, 3, 64, 65, 300] {
+            let mut crowd = Vec::new();
+            let mut addresses = Vec::new();
+            for _ in 0..n {
+                let raw = Raw::connect(&at).await;
+                addresses.push(raw.address());
+                crowd.push(raw);
+            }
+            for mut raw in crowd {
+                assert_eq!(raw.read_to_end().await, b"", "closed without a word");
+            }
+            let mut told = Vec::new();
+            for _ in 0..n {
+                let away = event(&mut events, |_| true).await;
+                let limit = TurnedAway::Connections { limit: 1 };
+                assert!(matches!(away.kind, EventKind::TurnedAway(reason) if reason == limit));
+                told.push(away.address.unwrap());
+            }
+            assert_eq!(
+                told, addresses,
+                "each once, in the order in which they came"
+            );
+        }
+        assert!(events.try_recv().is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_of_a_crowd_is_told_of_by_its_address_on_one_thread() {
+    each_of_a_crowd_is_told_of_by_its_address().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_of_a_crowd_is_told_of_by_its_address_on_two_threads() {
+    each_of_a_crowd_is_told_of_by_its_address().await;
+}
+
+#[tokio::test]
+async fn a_place_that_becomes_free_is_there_for_who_waits_behind_a_crowd() {
+    whole(async {
+        let (_pull, at, mut events, mut inside) = full().await;
+        for _ in 0..20 {
+            let mut away = Raw::connect(&at).await;
+            assert_eq!(away.read_to_end().await, b"", "closed without a word");
+            turned_away(&mut events).await;
+            drop(inside);
+            event(&mut events, |kind| {
+                matches!(kind, EventKind::Disconnected(_))
+            })
+            .await;
+            // Nobody is accepted now, for a moment.
+            let begin = Instant::now();
+            inside = Raw::shake_hands(&at, "PUSH").await;
+            assert!(begin.elapsed() < Duration::from_secs(1));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_fails_keeps_the_next_waiting_for_a_moment() {
+    whole(async {
+        let pull = PullSocket::new();
+        let at = pull.bind("tcp://127.0.0.1:0").await.unwrap();
+        let mut events = pull.monitor();
+        let begin = Instant::now();
+        for _ in 0..10 {
+            let mut crowd = Raw::connect(&at).await;
+            crowd.write(&[b'x'; 64]).await;
+            crowd.read_to_end().await;
+            event(&mut events, |kind| {
+                matches!(kind, EventKind::HandshakeFailed(_))
+            })
+            .await;
+        }
+        // A next one that is quick may come in before a pause, but then not the one behind it.
+        assert!(begin.elapsed() >= 4 * PAUSE, "{:?}", begin.elapsed());
+        let begin = Instant::now();
+        let _healthy = Raw::shake_hands(&at, "PUSH").await;
+        assert!(begin.elapsed() < Duration::from_secs(1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn unbinding_and_closing_do_not_wait_until_a_crowd_has_gathered() {
+    whole(async {
+        for closes in [false, true] {
+            let (pull, at, mut events, inside) = full().await;
+            let _away = Raw::connect(&at).await;
+            turned_away(&mut events).await;
+            // Closing would await its good-bye.
+            drop(inside);
+            event(&mut events, |kind| {
+                matches!(kind, EventKind::Disconnected(_))
+            })
+            .await;
+            // From here on, time passes only for those who wait for it.
+            tokio::time::pause();
+            let begin = Instant::now();
+            if closes {
+                pull.close().await.unwrap();
+            } else {
+                pull.unbind(&at).await.unwrap();
+            }
+            assert_eq!(begin.elapsed(), Duration::ZERO);
+            tokio::time::resume();
+            let next = PullSocket::new();
+            next.bind(&at).await.unwrap();
+        }
     })
     .await;
 }

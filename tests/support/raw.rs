@@ -3,7 +3,7 @@
 use std::io;
 use std::net::Ipv4Addr;
 
-use jackstay::Endpoint;
+use jackstay::{Endpoint, PeerAddress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -99,6 +99,11 @@ impl Raw {
         Self {
             stream: stream.expect("somebody listens"),
         }
+    }
+
+    /// What the other side knows it by.
+    pub fn address(&self) -> PeerAddress {
+        PeerAddress::Tcp(self.stream.local_addr().expect("an address"))
     }
 
     /// Takes the connection of a socket.
