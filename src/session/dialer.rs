@@ -136,7 +136,7 @@ impl Dialer {
                 }
                 match served.unwrap_or(Served::Lost) {
                     Served::Local => return Next::ended(pipe),
-                    Served::Lost => stop == StopReconnect::AfterLoss,
+                    Served::Lost | Served::Faulty => stop == StopReconnect::AfterLoss,
                 }
             }
             Err(Failed::GivenUp) => return Next::ended(pipe),

@@ -142,14 +142,14 @@ async fn accept_all(owner: &Arc<dyn Owner>, endpoint: &Endpoint, listener: &List
 
 /// Where those who come are let in, or turned away.
 ///
-/// Who is turned away, or fails its handshake, may be one of a crowd, of which each would wake this task and the monitors',
+/// Who is turned away, fails its handshake or breaks a rule may be one of a crowd, of which each would wake this task and the monitors',
 /// and take its time of the threads that carry messages. So the others gather for a moment in the system's backlog, and are
 /// taken out of it in one go. Whoever may come in waits with them.
 struct Entrance<'a> {
     owner: &'a dyn Owner,
     endpoint: &'a Endpoint,
     listener: &'a Listener,
-    /// Told of each who was turned away, and by its task of each whose handshake failed: a pause is due.
+    /// Told of each who was turned away, and by its task of each that was of no use: a pause is due.
     crowd: Arc<Notify>,
     /// How many since the last pause.
     turned_away: usize,

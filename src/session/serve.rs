@@ -46,6 +46,25 @@ pub(crate) enum Served {
     Local,
     /// The peer, or the network.
     Lost,
+    /// The peer broke a rule.
+    Faulty,
+}
+
+/// A connection that failed its handshake, was refused, or broke a rule.
+#[derive(Debug)]
+pub(super) struct OfNoUse;
+
+impl Served {
+    fn until(cause: &DisconnectCause) -> Self {
+        match cause {
+            DisconnectCause::Local => Self::Local,
+            DisconnectCause::Peer | DisconnectCause::Revoked | DisconnectCause::Io(_) => Self::Lost,
+            DisconnectCause::Protocol(_)
+            | DisconnectCause::TooManySubscriptions { .. }
+            | DisconnectCause::TopicTooLong { .. }
+            | DisconnectCause::SubscriptionFlood { .. } => Self::Faulty,
+        }
+    }
 }
 
 /// Why a connection was never served.
@@ -183,7 +202,7 @@ impl Session {
         drop(connection);
         let (served, cause) = match end {
             End::Drained(_) | End::Ended => (Served::Local, DisconnectCause::Local),
-            End::Failed(cause) => (Served::Lost, cause),
+            End::Failed(cause) => (Served::until(&cause), cause),
         };
         let event = Event::new(endpoint.as_ref(), EventKind::Disconnected(cause));
         let event = event.address(stream.peer_address()).peer(pipe.id);
@@ -199,14 +218,14 @@ pub(crate) async fn adopt(owner: Arc<dyn Owner>, stream: Stream) {
 }
 
 /// Serves a connection that came to this socket: its pipe lives as long as it does (A3, A5). `permit` is given back
-/// when the handshake is over. Fails if it was never served.
+/// when the handshake is over. Fails if it was of no use.
 pub(super) async fn serve_accepted<T>(
     owner: Arc<dyn Owner>,
     endpoint: Option<Endpoint>,
     stream: Stream,
     lane: Option<Lane>,
     permit: T,
-) -> Result<(), NotServed> {
+) -> Result<(), OfNoUse> {
     // Both in boxes: an idle connection keeps nothing of its handshake.
     let handshake = Box::pin(Session::establish(
         &owner,
@@ -220,14 +239,18 @@ pub(super) async fn serve_accepted<T>(
         () = owner.tasks().stopping() => return Ok(()),
     };
     drop((permit, lane));
-    let session = session?;
+    let session = session.map_err(|_| OfNoUse)?;
     let pipe = session.pipe.clone();
     let _ended = Ended {
         owner: &*owner,
         pipe: &pipe,
     };
-    Box::pin(session.run()).await;
-    Ok(())
+    // What a crowd costs under CURVE is computed for it one after the other: that is better spread than gathered.
+    let computed = session.sealing.is_some();
+    match Box::pin(session.run()).await {
+        Served::Faulty if !computed => Err(OfNoUse),
+        Served::Faulty | Served::Local | Served::Lost => Ok(()),
+    }
 }
 
 /// A connection that is up. However its task ends (the runtime may drop it), the outbox gets back what was not sent, and

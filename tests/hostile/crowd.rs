@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use jackstay::{Endpoint, EventKind, Monitor, PullSocket, PushSocket, TurnedAway};
+use jackstay::{DisconnectCause, Endpoint, EventKind, Monitor, PullSocket, PushSocket, TurnedAway};
 use tokio::time::Instant;
 
 use crate::beside::Attacked;
@@ -227,7 +227,7 @@ async fn a_place_that_becomes_free_is_there_for_who_waits_behind_a_crowd() {
 }
 
 #[tokio::test]
-async fn who_fails_keeps_the_next_waiting_for_a_moment() {
+async fn who_fails_or_breaks_a_rule_keeps_the_next_waiting_for_a_moment() {
     whole(async {
         let pull = PullSocket::new();
         let at = pull.bind("tcp://127.0.0.1:0").await.unwrap();
@@ -243,6 +243,18 @@ async fn who_fails_keeps_the_next_waiting_for_a_moment() {
             .await;
         }
         // A next one that is quick may come in before a pause, but then not the one behind it.
+        assert!(begin.elapsed() >= 4 * PAUSE, "{:?}", begin.elapsed());
+        // So does who breaks a rule when it is in.
+        let begin = Instant::now();
+        for _ in 0..10 {
+            let mut crowd = Raw::shake_hands(&at, "PUSH").await;
+            crowd.write(b"\xffno flags").await;
+            crowd.read_to_end().await;
+            event(&mut events, |kind| {
+                matches!(kind, EventKind::Disconnected(DisconnectCause::Protocol(_)))
+            })
+            .await;
+        }
         assert!(begin.elapsed() >= 4 * PAUSE, "{:?}", begin.elapsed());
         let begin = Instant::now();
         let _healthy = Raw::shake_hands(&at, "PUSH").await;
