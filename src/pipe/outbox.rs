@@ -1,11 +1,11 @@
 //! [`Outbox`]: what waits to be sent to one peer.
 
 mod crossing;
+mod guard;
 mod queue;
 mod shared;
 mod wire;
 
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -15,19 +15,20 @@ use tokio::time::timeout;
 
 use self::crossing::Crossing;
 pub(crate) use self::crossing::FarSocket;
+use self::guard::Guard;
 pub(super) use self::queue::Queue;
 pub(crate) use self::queue::{Claim, Life, Push};
 use self::queue::{Link, Signals};
 pub(crate) use self::shared::Share;
 pub(super) use self::shared::Shared;
 use self::wire::{Gate, Look, Tempo, Wire};
-use super::outgoing::{Place, PlaceGuard, Queues, Woken};
+use super::outgoing::{Place, Queues, Woken};
 use super::{Pipe, PipeConfig, ReadyList, Writing, lock, waking};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::stats::{Drops, Stats};
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::{Mutex, MutexGuard};
 use crate::transport::Stream;
 use crate::zmtp::{Version, put_subscription};
 
@@ -50,14 +51,6 @@ enum Home {
     Socket(Place),
     /// By itself: the pipes of two sockets in one process, so that neither locks what the other sends.
     Own(Box<Mutex<Queue>>),
-}
-
-/// One queue, locked.
-enum Guard<'a> {
-    Socket(PlaceGuard<'a>),
-    /// The lock of its socket is the caller's.
-    Here(&'a mut Queue),
-    Own(MutexGuard<'a, Queue>),
 }
 
 /// What the session is to do.
@@ -605,63 +598,6 @@ impl Outbox {
             queued_out: state.waiting(),
             dropped: state.dropped.so_far(),
             ..Stats::default()
-        }
-    }
-}
-
-impl Guard<'_> {
-    /// How many messages the queue shares with others, and does not hold yet. None: it does not share.
-    fn shared(&self) -> Option<usize> {
-        match self {
-            Self::Socket(queue) => queue.shared(),
-            Self::Here(_) | Self::Own(_) => None,
-        }
-    }
-
-    /// The session looks at a queue that shares. What it does if it leaves that to the sender: it does not park, since what
-    /// is shared wakes nobody.
-    fn leave_shared(&mut self, idle: Option<&Arc<Stream>>, cx: &mut Context<'_>) -> Option<Take> {
-        let Self::Socket(queue) = self else {
-            return None;
-        };
-        let shared = queue.shared()?;
-        let Link::Wire(wire) = &mut queue.link else {
-            return None;
-        };
-        if !wire.commands.is_empty() {
-            return None;
-        }
-        match wire.tempo.look_at_shared(shared + wire.queue.messages()) {
-            Look::Take => None,
-            Look::Again => Some(Take::Look),
-            Look::Leave => {
-                wire.idle = idle.cloned();
-                queue.session = Some(cx.waker().clone());
-                queue.wake_later(cx.waker().clone());
-                Some(Take::Leave)
-            }
-        }
-    }
-}
-
-impl Deref for Guard<'_> {
-    type Target = Queue;
-
-    fn deref(&self) -> &Queue {
-        match self {
-            Self::Socket(queue) => queue,
-            Self::Here(queue) => queue,
-            Self::Own(queue) => queue,
-        }
-    }
-}
-
-impl DerefMut for Guard<'_> {
-    fn deref_mut(&mut self) -> &mut Queue {
-        match self {
-            Self::Socket(queue) => queue,
-            Self::Here(queue) => queue,
-            Self::Own(queue) => queue,
         }
     }
 }

@@ -142,9 +142,9 @@ async fn accept_all(owner: &Arc<dyn Owner>, endpoint: &Endpoint, listener: &List
 
 /// Where those who come are let in, or turned away.
 ///
-/// Who is turned away, fails its handshake or breaks a rule may be one of a crowd, of which each would wake this task and the monitors',
-/// and take its time of the threads that carry messages. So the others gather for a moment in the system's backlog, and are
-/// taken out of it in one go. Whoever may come in waits with them.
+/// Who is turned away, fails its handshake or breaks a rule may be one of a crowd, of which each would wake this task and the
+/// monitors', and take its time of the threads that carry messages. So the others gather for a moment in the system's
+/// backlog, and are taken out of it in one go. Whoever may come in waits with them.
 struct Entrance<'a> {
     owner: &'a dyn Owner,
     endpoint: &'a Endpoint,

@@ -1,0 +1,81 @@
+//! [`Guard`]: one queue, locked.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::task::Context;
+
+use super::Take;
+use super::queue::{Link, Queue};
+use super::wire::Look;
+use crate::pipe::outgoing::PlaceGuard;
+use crate::sync::MutexGuard;
+use crate::transport::Stream;
+
+/// One queue, locked.
+pub(super) enum Guard<'a> {
+    Socket(PlaceGuard<'a>),
+    /// The lock of its socket is the caller's.
+    Here(&'a mut Queue),
+    Own(MutexGuard<'a, Queue>),
+}
+
+impl Guard<'_> {
+    /// How many messages the queue shares with others, and does not hold yet. None: it does not share.
+    pub(super) fn shared(&self) -> Option<usize> {
+        match self {
+            Self::Socket(queue) => queue.shared(),
+            Self::Here(_) | Self::Own(_) => None,
+        }
+    }
+
+    /// The session looks at a queue that shares. What it does if it leaves that to the sender: it does not park, since what
+    /// is shared wakes nobody.
+    pub(super) fn leave_shared(
+        &mut self,
+        idle: Option<&Arc<Stream>>,
+        cx: &mut Context<'_>,
+    ) -> Option<Take> {
+        let Self::Socket(queue) = self else {
+            return None;
+        };
+        let shared = queue.shared()?;
+        let Link::Wire(wire) = &mut queue.link else {
+            return None;
+        };
+        if !wire.commands.is_empty() {
+            return None;
+        }
+        match wire.tempo.look_at_shared(shared + wire.queue.messages()) {
+            Look::Take => None,
+            Look::Again => Some(Take::Look),
+            Look::Leave => {
+                wire.idle = idle.cloned();
+                queue.session = Some(cx.waker().clone());
+                queue.wake_later(cx.waker().clone());
+                Some(Take::Leave)
+            }
+        }
+    }
+}
+
+impl Deref for Guard<'_> {
+    type Target = Queue;
+
+    fn deref(&self) -> &Queue {
+        match self {
+            Self::Socket(queue) => queue,
+            Self::Here(queue) => queue,
+            Self::Own(queue) => queue,
+        }
+    }
+}
+
+impl DerefMut for Guard<'_> {
+    fn deref_mut(&mut self) -> &mut Queue {
+        match self {
+            Self::Socket(queue) => queue,
+            Self::Here(queue) => queue,
+            Self::Own(queue) => queue,
+        }
+    }
+}
