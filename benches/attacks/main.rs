@@ -5,10 +5,11 @@
 //! cargo bench --bench attacks --features curve -- PING    those whose name has this in it
 //! ```
 //!
-//! Three processes: the socket under attack, the attacker, and this one, which plays the healthy peer and measures its
-//! round trips, first in quiet, and last under attack. Between the two, the same attacker attacks a neighbour, which is the
-//! same socket in a process of its own: what the attack costs whoever shares the machine's processors with its two sides. It
-//! prints a table, and fails if the healthy peer loses a message or a connection of the attacker ends otherwise than it has to.
+//! Three processes: the socket under attack, the attacker, at the lowest priority, since a real one has processors of its
+//! own, and this one, which plays the healthy peer and measures its round trips, first in quiet, and last under attack.
+//! Between the two, the same attacker attacks a neighbour, which is the same socket in a process of its own: what the attack
+//! costs whoever shares the machine's processors with its two sides. It prints a table, and fails if the healthy peer loses
+//! a message or a connection of the attacker ends otherwise than it has to.
 //! An attack is a declaration in `attack.rs`.
 
 mod attack;

@@ -20,19 +20,20 @@ pub struct Process {
 impl Process {
     /// Its first line says where it is bound.
     pub fn victim(attack: &Attack) -> Outcome<Self> {
-        Self::start(attack.victim.files(), &[VICTIM, attack.name])
+        let limit = attack.victim.files();
+        let limited = limit.map_or(String::new(), |files| format!("ulimit -n {files} && "));
+        Self::start(&format!("{limited}exec"), &[VICTIM, attack.name])
     }
 
     /// Its first line says that the attack has begun.
     pub fn attacker(attack: &Attack, at: &str) -> Outcome<Self> {
-        Self::start(None, &[ATTACKER, attack.name, at])
+        Self::start("exec nice -n 19", &[ATTACKER, attack.name, at])
     }
 
-    /// `files`: how many it may have open.
-    fn start(files: Option<usize>, args: &[&str]) -> Outcome<Self> {
-        let limit = files.map_or(String::new(), |files| format!("ulimit -n {files} && "));
+    /// `how`: what the shell is told to begin this program with.
+    fn start(how: &str, args: &[&str]) -> Outcome<Self> {
         let mut child = Command::new("sh")
-            .args(["-c", &format!("{limit}exec \"$0\" \"$@\"")])
+            .args(["-c", &format!("{how} \"$0\" \"$@\"")])
             .arg(std::env::current_exe()?)
             .args(args)
             .stdin(Stdio::piped())

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use subtle::ConstantTimeEq;
 use thiserror::Error;
-use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
+use x25519_dalek::{StaticSecret, x25519};
 use zeroize::Zeroizing;
 
 use super::z85;
@@ -41,6 +41,11 @@ impl PublicKey {
             return Err(KeyError::LowOrder);
         }
         Ok(Self(octets))
+    }
+
+    /// The key of octets that made a shared key which is not the same with every secret, so that this has been looked at.
+    pub(crate) const fn proven(octets: [u8; KEY]) -> Self {
+        Self(octets)
     }
 
     /// The octets of the key.
@@ -120,8 +125,7 @@ impl SecretKey {
     #[must_use]
     #[doc(alias = "zmq_curve_public")]
     pub fn public_key(&self) -> PublicKey {
-        // The base point has a large order, and no clamped scalar is a multiple of it.
-        PublicKey(x25519(**self.0, X25519_BASEPOINT_BYTES))
+        PublicKey(public_half(&self.0))
     }
 
     /// The key as 40 characters of Z85, for a place that is as safe as this one. The text is overwritten when it is
@@ -130,6 +134,14 @@ impl SecretKey {
     pub fn to_z85(&self) -> Zeroizing<String> {
         Zeroizing::new(z85::encode(&**self.0))
     }
+}
+
+/// The public half of `secret`, which is never of low order: the base point has a large one, and no clamped scalar is a
+/// multiple of it.
+///
+/// From a table, which takes a third of the time that the product with any other point takes.
+pub(crate) fn public_half(secret: &[u8; KEY]) -> [u8; KEY] {
+    x25519_dalek::PublicKey::from(&StaticSecret::from(*secret)).to_bytes()
 }
 
 impl FromStr for SecretKey {

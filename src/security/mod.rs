@@ -123,6 +123,8 @@ pub use self::key_directory::KeyDirectory;
 #[cfg(feature = "curve")]
 pub use self::key_list::KeyList;
 #[cfg(feature = "curve")]
+pub(crate) use self::keys::public_half;
+#[cfg(feature = "curve")]
 pub use self::keys::{KeyError, KeyPair, PublicKey, SecretKey};
 pub use self::password::{Password, PasswordTooLong};
 pub use self::principal::{Grant, Permissions, Principal};

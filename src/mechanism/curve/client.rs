@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::Zeroizing;
 
 use super::boxes::{Nonce, SharedKey};
@@ -15,7 +14,7 @@ use super::{
     malformed, take,
 };
 use crate::mechanism::{Mechanism, Step, Traffic};
-use crate::security::{KeyPair, PublicKey};
+use crate::security::{KeyPair, PublicKey, public_half};
 use crate::zmtp::{Command, ERROR, HandshakeError, READY, decode_error, put_command, shown};
 
 pub(crate) struct CurveClient {
@@ -62,7 +61,7 @@ impl CurveClient {
             hello_key: SharedKey::between(&entropy.transient, server.as_bytes())?,
             server,
             own,
-            transient_public: x25519(*entropy.transient, X25519_BASEPOINT_BYTES),
+            transient_public: public_half(&entropy.transient),
             transient: entropy.transient.clone(),
             vouch_nonce,
             metadata,

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use subtle::ConstantTimeEq;
-use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::Zeroizing;
 
 use super::boxes::{Nonce, SharedKey};
@@ -16,7 +15,7 @@ use super::{
     WELCOME_PREFIX, malformed, take,
 };
 use crate::mechanism::{Mechanism, Step, Traffic};
-use crate::security::{Credentials, KeyPair, PublicKey};
+use crate::security::{Credentials, KeyPair, PublicKey, public_half};
 use crate::zmtp::{Command, HandshakeError, READY, put_command, shown};
 
 pub(crate) struct CurveServer {
@@ -98,7 +97,7 @@ impl CurveServer {
             &Nonce::long(COOKIE_PREFIX, &cookie_nonce),
             &[&transient_client, &*entropy.transient],
         );
-        let transient_public = x25519(*entropy.transient, X25519_BASEPOINT_BYTES);
+        let transient_public = public_half(&entropy.transient);
         let sealed = key.seal(
             &Nonce::long(WELCOME_PREFIX, &welcome_nonce),
             &[&transient_public, &cookie_nonce, &cookie],
@@ -148,10 +147,7 @@ impl CurveServer {
         let client: [u8; KEY] = take(&mut text).ok_or_else(forged)?;
         let vouch_nonce: [u8; LONG_NONCE] = take(&mut text).ok_or_else(forged)?;
         let vouch: [u8; TAG + 2 * KEY] = take(&mut text).ok_or_else(forged)?;
-        // C14
-        let client = PublicKey::from_bytes(client).map_err(|_| HandshakeError::LowOrderKey)?;
-
-        let key = SharedKey::between(&transient, client.as_bytes())?;
+        let key = SharedKey::between(&transient, &client)?;
         let vouched = key.open(&Nonce::long(VOUCH_PREFIX, &vouch_nonce), &vouch);
         let expected = [transient_client, *self.own.public_key().as_bytes()];
         let vouched = vouched.ok_or_else(forged)?;
@@ -162,7 +158,7 @@ impl CurveServer {
         Ok(Initiate {
             session,
             number,
-            client,
+            client: PublicKey::proven(client),
             metadata: Bytes::copy_from_slice(text),
         })
     }

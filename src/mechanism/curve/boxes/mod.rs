@@ -9,6 +9,8 @@ mod portable;
 #[cfg(feature = "curve-simd")]
 mod simd;
 
+use std::thread;
+
 use salsa20::cipher::consts::U10;
 use salsa20::hsalsa;
 use subtle::ConstantTimeEq;
@@ -29,7 +31,10 @@ impl SharedKey {
     /// The key that who has `secret` shares with who has the secret half of `public`.
     ///
     /// C14: refuses a public key that would make the same key with every secret.
+    ///
+    /// Nothing in a handshake takes longer, and strangers can ask for it: whoever waits for this processor goes first.
     pub(super) fn between(secret: &[u8; KEY], public: &[u8; KEY]) -> Result<Self, HandshakeError> {
+        thread::yield_now();
         let point = Zeroizing::new(x25519(*secret, *public));
         if bool::from(point.ct_eq(&[0; KEY])) {
             return Err(HandshakeError::LowOrderKey);
