@@ -65,7 +65,7 @@ impl Pipes {
             send: Marks::default(),
             recv: Marks::default(),
             conflate: false,
-            fans_out: false,
+            loop_size: 0,
             readable: Arc::new(ReadyList::new(Wake::One)),
             writable: Arc::new(ReadyList::new(Wake::All)),
         };

@@ -25,15 +25,15 @@ pub struct Queues {
 impl Queues {
     /// With so much room for messages to each peer and from each.
     pub fn with_marks(send: usize, recv: usize) -> Arc<Self> {
-        Self::new(send, recv, false)
+        Self::new(send, recv, 0)
     }
 
     /// The same of a publisher.
     pub fn of_publisher(send: usize) -> Arc<Self> {
-        Self::new(send, 0, true)
+        Self::new(send, 0, usize::MAX)
     }
 
-    fn new(send: usize, recv: usize, fans_out: bool) -> Arc<Self> {
+    fn new(send: usize, recv: usize, loop_size: usize) -> Arc<Self> {
         let outgoing = Arc::new(Outgoing::new(LoadBalance::default()));
         let marks = |messages| Marks {
             messages,
@@ -43,7 +43,7 @@ impl Queues {
             send: marks(send),
             recv: marks(recv),
             conflate: false,
-            fans_out,
+            loop_size,
             outgoing: outgoing.clone(),
             readable: Arc::new(ReadyList::new(Wake::One)),
             writable: Arc::new(ReadyList::new(Wake::All)),

@@ -82,8 +82,8 @@ pub(crate) struct PipeConfig {
     pub send: Marks,
     pub recv: Marks,
     pub conflate: bool,
-    /// Whether a message goes to many peers at once.
-    pub fans_out: bool,
+    /// A sender of messages that have at most so many octets may be in a loop, and then writes by itself. None: answers come.
+    pub loop_size: usize,
     /// Where the queues to send are.
     pub outgoing: Arc<Outgoing>,
     pub readable: Arc<ReadyList>,

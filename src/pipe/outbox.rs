@@ -23,7 +23,7 @@ pub(crate) use self::shared::Share;
 pub(super) use self::shared::Shared;
 use self::wire::{Gate, Look, Tempo, Wire};
 use super::outgoing::{Place, Queues, Woken};
-use super::{Pipe, PipeConfig, ReadyList, Writing, lock, waking};
+use super::{Load, Pipe, PipeConfig, ReadyList, Writing, lock, waking};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::stats::{Drops, Stats};
@@ -78,7 +78,7 @@ impl Outbox {
     pub fn wire(config: &PipeConfig, immediate: bool) -> Self {
         let wire = Wire {
             gate: if immediate { Gate::Shut } else { Gate::None },
-            fans_out: config.fans_out,
+            loop_size: config.loop_size,
             ..Wire::default()
         };
         let writable = Some(config.writable.clone());
@@ -323,8 +323,8 @@ impl Outbox {
             return Poll::Ready(Take::Ended);
         };
         let batch = std::mem::take(&mut wire.taken);
-        if wire.fans_out && idle.is_some() {
-            wire.tempo.wrote(batch);
+        if idle.is_some() {
+            wire.tempo.wrote(batch, wire.loop_size);
         }
         if state.life == Life::Ended {
             return Poll::Ready(Take::Ended);
@@ -358,10 +358,13 @@ impl Outbox {
             return Poll::Ready(Take::Write);
         }
         std::mem::swap(&mut wire.queue, into);
-        wire.taken = into.messages();
+        wire.taken = Load {
+            messages: into.messages(),
+            octets: into.size(),
+        };
         self.signals
             .direct
-            .store(wire.taken <= 1, Ordering::Relaxed);
+            .store(wire.taken.messages <= 1, Ordering::Relaxed);
         let room = state.wanted_room();
         let ahead = state.caught_up();
         drop(guard);
@@ -457,7 +460,7 @@ impl Outbox {
         wire.idle = None;
         self.signals.parked.store(false, Ordering::Release);
         wire.version = None;
-        wire.taken = 0;
+        wire.taken = Load::default();
         wire.tempo = Tempo::Calm;
         wire.commands.clear();
         if wire.gate == Gate::Open {

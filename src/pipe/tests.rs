@@ -29,7 +29,7 @@ pub(crate) fn config(send: Marks, recv: Marks) -> PipeConfig {
         send,
         recv,
         conflate: false,
-        fans_out: false,
+        loop_size: 0,
         outgoing: Arc::new(Outgoing::new(())),
         readable: Arc::new(ReadyList::new(Wake::One)),
         writable: Arc::new(ReadyList::new(Wake::All)),
@@ -172,7 +172,7 @@ pub(crate) async fn idle(config: &PipeConfig) -> (Arc<Pipe>, Session, Arc<Stream
 /// What the pipes of a publisher have in common, whose queues hold so many messages.
 pub(crate) fn publisher(most: usize) -> PipeConfig {
     PipeConfig {
-        fans_out: true,
+        loop_size: usize::MAX,
         ..config(marks(most), marks(most))
     }
 }

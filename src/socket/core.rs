@@ -85,6 +85,9 @@ pub(crate) struct Inbound {
     pub dropped: Dropped,
 }
 
+/// Larger messages are written by the session while the sender makes the next: there, most of the time is the kernel's.
+const SMALL: usize = 512;
+
 /// The most subscription events of one peer that wait for an XPUB's user.
 pub(super) const MAX_EVENTS: usize = 1 << 17;
 
@@ -101,13 +104,17 @@ impl Core {
             }
             Outbound::Subscribers => Policy::FanOut(Box::new(FanOut::new(Audience::Subscribers))),
         };
-        let fans_out = matches!(policy, Policy::FanOut(_));
+        let loop_size = match policy {
+            Policy::FanOut(_) => usize::MAX,
+            Policy::LoadBalance(_) if socket_type == SocketType::Push => SMALL,
+            _ => 0,
+        };
         let outgoing = Arc::new(Outgoing::new(policy));
         let pipes = PipeConfig {
             send: options.send,
             recv: options.recv,
             conflate: options.conflate,
-            fans_out,
+            loop_size,
             outgoing: outgoing.clone(),
             readable: Arc::new(ReadyList::new(Wake::One)),
             writable: Arc::new(ReadyList::new(match row.outbound {

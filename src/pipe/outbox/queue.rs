@@ -243,7 +243,7 @@ impl Queue {
 
     pub(super) fn waiting(&self) -> usize {
         match &self.link {
-            Link::Wire(wire) => wire.queue.messages() + wire.taken,
+            Link::Wire(wire) => wire.queue.messages() + wire.taken.messages,
             Link::Inproc(crossing) => crossing.waiting(),
         }
     }

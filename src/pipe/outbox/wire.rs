@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use crate::pipe::Writing;
+use crate::pipe::{Load, Writing};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::transport::Stream;
 use crate::zmtp::Version;
@@ -17,10 +17,10 @@ pub(super) struct Wire {
     pub(super) commands: Vec<u8>,
     /// The version that the peer speaks: how a subscription is written.
     pub(super) version: Option<Version>,
-    /// Whether a message goes to many peers at once.
-    pub(super) fans_out: bool,
-    /// Messages that the session has taken and not yet written.
-    pub(super) taken: usize,
+    /// See [`PipeConfig`](crate::pipe::PipeConfig).
+    pub(super) loop_size: usize,
+    /// What the session has taken and not yet written.
+    pub(super) taken: Load,
     pub(super) tempo: Tempo,
     /// Its sender has written since the session last asked.
     pub(super) tended: bool,
@@ -59,9 +59,10 @@ pub(super) enum Look {
 }
 
 impl Tempo {
-    /// The session has written so many messages, and comes back.
-    pub(super) fn wrote(&mut self, messages: usize) {
-        if messages >= MANY {
+    /// The session has written `batch`, and comes back. Messages of a loop have at most `loop_size` octets, by the average.
+    pub(super) fn wrote(&mut self, batch: Load, loop_size: usize) {
+        let small = batch.octets <= batch.messages.saturating_mul(loop_size);
+        if batch.messages >= MANY && small {
             *self = Self::Watched { looks: 0, seen: 0 };
         }
     }

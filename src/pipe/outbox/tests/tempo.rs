@@ -130,9 +130,16 @@ async fn a_long_queue_is_taken_at_once() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_after_a_short_batch_or_by_whoever_does_not_publish() {
-    let others = config(marks(100), marks(100));
-    for (config, batch) in [(publisher(100), MANY - 1), (others, MANY)] {
+async fn nothing_is_left_after_a_short_batch_or_one_of_larger_messages_or_where_answers_come() {
+    let up_to = |loop_size| PipeConfig {
+        loop_size,
+        ..publisher(100)
+    };
+    for (config, batch) in [
+        (publisher(100), MANY - 1),
+        (up_to(FRAME.len() - 1), MANY),
+        (up_to(0), MANY),
+    ] {
         let (pipe, mut session, _far) = idle(&config).await;
         writes(&pipe, &mut session, batch);
         push_many(&pipe, 1);
