@@ -188,7 +188,7 @@ fn inbox(c: &mut Criterion) {
                 assert!(pipes.pipes[0].inbox.refill(freed, &mut read).is_some());
                 freed.messages = burst;
                 freed.octets = 64 * burst;
-                while black_box(Arrival::next(&mut read)).is_some() {}
+                while black_box(Arrival::next(&mut read, &mut 0)).is_some() {}
             });
         });
     }

@@ -182,7 +182,7 @@ impl<P: Pattern> Socket<P> {
     {
         match self.0.try_send_as(Claim::Paced, message.into()) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Closed(message)) => Err(SendError(message)),
+            Err(TrySendError::Closed(message)) => Err(SendError::of(message)),
             Err(TrySendError::Full(message)) => block_on(self.0.send(message)),
         }
     }
@@ -205,7 +205,7 @@ impl<P: Pattern> Socket<P> {
                 // A clone is cheap, and a dropped `send` keeps its message.
                 let sent = block_on_for(limit, self.0.send(message.clone()));
                 sent.map_or(Err(TrySendError::Full(message)), |sent| {
-                    sent.map_err(|SendError(message)| TrySendError::Closed(message))
+                    sent.map_err(|error| TrySendError::Closed(error.into_message()))
                 })
             }
             outcome => outcome,

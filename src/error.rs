@@ -13,7 +13,22 @@ use crate::message::Message;
 /// The socket is closed; the message comes back.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the socket is closed; the message was not sent")]
-pub struct SendError(pub Message);
+pub struct SendError(
+    // In a box: a result as large as a message would be moved with every message that was sent.
+    Box<Message>,
+);
+
+impl SendError {
+    pub(crate) fn of(message: Message) -> Self {
+        Self(Box::new(message))
+    }
+
+    /// The message that was not sent.
+    #[must_use]
+    pub fn into_message(self) -> Message {
+        *self.0
+    }
+}
 
 /// Why a message could not be sent at once. The message comes back.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

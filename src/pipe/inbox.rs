@@ -304,23 +304,27 @@ const FIRST_RUN: usize = 8 << 10;
 const KEEP: usize = 64;
 
 impl Arrival {
-    /// The next message. Ask only while there is one.
+    /// The next message, whose octets are added to `size`. Ask only while there is one.
     #[inline]
-    pub fn next(queue: &mut VecDeque<Self>) -> Option<Message> {
+    pub fn next(queue: &mut VecDeque<Self>, size: &mut usize) -> Option<Message> {
         match queue.front_mut()? {
-            Self::Run(run) => {
-                let message = run.next();
-                if run.messages() == 0
-                    && let Some(Self::Run(run)) = queue.pop_front()
-                {
-                    buffers::give_back(run.into_octets());
-                }
+            Self::Run(run) if run.messages() > 1 => run.next_and_size(size),
+            _ => queue.pop_front()?.into_one(size),
+        }
+    }
+
+    /// The one message that is left.
+    fn into_one(self, size: &mut usize) -> Option<Message> {
+        match self {
+            Self::Run(mut run) => {
+                let message = run.next_and_size(size);
+                buffers::give_back(run.into_octets());
                 message
             }
-            Self::Message(_) => match queue.pop_front()? {
-                Self::Message(message) => Some(message),
-                Self::Run(_) => None,
-            },
+            Self::Message(message) => {
+                *size += message.size();
+                Some(message)
+            }
         }
     }
 

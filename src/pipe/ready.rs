@@ -77,10 +77,15 @@ impl ReadyList {
     #[inline]
     pub fn drain(&self, each: impl FnMut(Arc<Pipe>)) {
         if self.any.load(Ordering::Acquire) {
-            let mut pipes = lock(&self.pipes);
-            self.any.store(false, Ordering::Release);
-            pipes.drain(..).for_each(each);
+            self.drain_some(each);
         }
+    }
+
+    #[cold]
+    fn drain_some(&self, each: impl FnMut(Arc<Pipe>)) {
+        let mut pipes = lock(&self.pipes);
+        self.any.store(false, Ordering::Release);
+        pipes.drain(..).for_each(each);
     }
 
     /// Whether any task waits.

@@ -54,14 +54,12 @@ impl FairQueue {
                 self.lanes.rotate_left(1);
             }
         }
-        loop {
-            if let Some(message) = self.lanes.front_mut()?.pop() {
-                self.turn -= 1;
-                return Some(message);
-            }
+        while !self.lanes.front_mut()?.refill() {
             self.lanes.pop_front();
             self.turn = TURN;
         }
+        self.turn -= 1;
+        self.lanes.front_mut()?.pop()
     }
 
     /// The pipe of the message that was popped last.
@@ -106,18 +104,17 @@ impl FairQueue {
 }
 
 impl Lane {
+    /// The next message of the batch.
     #[inline(always)]
     fn pop(&mut self) -> Option<Message> {
-        if !self.refill() {
-            return None;
-        }
-        let message = Arrival::next(&mut self.batch)?;
         self.left -= 1;
-        self.freed += Load::one(message.size());
-        if self.freed.messages >= self.half {
-            self.pipe.inbox.free(std::mem::take(&mut self.freed));
+        self.freed.messages += 1;
+        if self.freed.messages < self.half {
+            return Arrival::next(&mut self.batch, &mut self.freed.octets);
         }
-        Some(message)
+        let message = Arrival::next(&mut self.batch, &mut self.freed.octets);
+        self.pipe.inbox.free(std::mem::take(&mut self.freed));
+        message
     }
 
     /// Takes the next batch if there is none. `false` if nothing is left.

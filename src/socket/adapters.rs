@@ -99,7 +99,7 @@ impl<P: CanSend, M: Into<Message>> Sink<M> for Outgoing<'_, P> {
         let this = self.get_mut();
         match this.socket.try_send(message) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Closed(message)) => Err(SendError(message)),
+            Err(TrySendError::Closed(message)) => Err(SendError::of(message)),
             Err(TrySendError::Full(message)) => {
                 this.held = Some(Box::pin(this.socket.send(message)));
                 Ok(())

@@ -236,7 +236,7 @@ impl Core {
     /// The next message; from a ROUTER, behind the identity of its peer.
     async fn take(&self) -> Result<Message, RecvError> {
         if self.socket_type != SocketType::Router {
-            return self.recv_with(|_, message| Some(message)).await;
+            return self.receive(|| self.try_recv()).await;
         }
         let (identity, mut message) = self.recv_with(with_identity).await?;
         message.push_front(identity.to_bytes());

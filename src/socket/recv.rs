@@ -1,15 +1,17 @@
 //! Receiving from whichever peer is next.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use tokio::task::coop::consume_budget;
 
 use super::Socket;
-use super::core::Core;
+use super::core::{Core, Inbound};
 use crate::error::{RecvError, TryRecvError};
 use crate::message::Message;
 use crate::pattern::{CanReceive, Pattern, SocketType};
 use crate::pipe::{Pipe, lock};
+use crate::sync::MutexGuard;
 
 impl<P: Pattern> Socket<P> {
     /// The next message, from each peer that has one in turn, up to eight in a row.
@@ -20,11 +22,11 @@ impl<P: Pattern> Socket<P> {
     /// # Errors
     /// [`RecvError`] if the socket is closed.
     #[doc(alias = "zmq_msg_recv")]
-    pub async fn recv(&self) -> Result<Message, RecvError>
+    pub fn recv(&self) -> impl Future<Output = Result<Message, RecvError>>
     where
         P: CanReceive,
     {
-        self.core.recv_with(|_, message| Some(message)).await
+        self.core.receive(|| self.core.try_recv())
     }
 
     /// The next message, if one is waiting.
@@ -36,7 +38,7 @@ impl<P: Pattern> Socket<P> {
     where
         P: CanReceive,
     {
-        self.core.try_recv_with(|_, message| Some(message))
+        self.core.try_recv()
     }
 }
 
@@ -46,21 +48,29 @@ impl Core {
         &self,
         mut open: impl FnMut(&Arc<Pipe>, Message) -> Option<T>,
     ) -> Result<T, RecvError> {
+        self.receive(|| self.try_recv_with(&mut open)).await
+    }
+
+    /// Makes `attempt` until there is a message.
+    pub async fn receive<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, TryRecvError>,
+    ) -> Result<T, RecvError> {
         if self.takes_turn() {
             consume_budget().await;
         }
-        match self.try_recv_with(&mut open) {
-            Ok(value) => Ok(value),
-            Err(TryRecvError::Closed) => Err(RecvError),
-            Err(TryRecvError::Empty) => self.recv_when_ready(open).await,
+        let received = attempt();
+        if !matches!(received, Err(TryRecvError::Empty)) {
+            return received.map_err(|_| RecvError);
         }
+        self.receive_when_ready(attempt).await
     }
 
-    async fn recv_when_ready<T>(
+    async fn receive_when_ready<T>(
         &self,
-        mut open: impl FnMut(&Arc<Pipe>, Message) -> Option<T>,
+        mut attempt: impl FnMut() -> Result<T, TryRecvError>,
     ) -> Result<T, RecvError> {
-        let attempt = || match self.try_recv_with(&mut open) {
+        let attempt = || match attempt() {
             Ok(value) => Some(Ok(value)),
             Err(TryRecvError::Closed) => Some(Err(RecvError)),
             Err(TryRecvError::Empty) => None,
@@ -68,38 +78,74 @@ impl Core {
         self.pipes.readable.until(attempt).await
     }
 
+    /// The next message, whoever sent it.
+    #[inline]
+    pub fn try_recv(&self) -> Result<Message, TryRecvError> {
+        let mut inbound = self.inbound()?;
+        if self.pipes.readable.is_awaited() {
+            let message = self.pop(&mut inbound).ok_or(TryRecvError::Empty)?;
+            self.pass_on(&mut inbound);
+            return Ok(message);
+        }
+        self.pop(&mut inbound).ok_or(TryRecvError::Empty)
+    }
+
     #[inline]
     pub fn try_recv_with<T>(
         &self,
         mut open: impl FnMut(&Arc<Pipe>, Message) -> Option<T>,
     ) -> Result<T, TryRecvError> {
-        if self.is_closed() {
-            return Err(TryRecvError::Closed);
-        }
-        let mut guard = lock(&self.inbound);
+        let mut guard = self.inbound()?;
         let inbound = &mut *guard;
-        self.collect(inbound);
-        while let Some(message) = inbound.queue.pop() {
-            match self.socket_type {
-                // S10, S11
-                SocketType::Sub | SocketType::XSub
-                    if inbound.topics.matches(message.first()) == self.options.invert_matching =>
-                {
-                    inbound.dropped.count(1, |dropped| &mut dropped.unmatched);
-                    continue;
-                }
-                _ => {}
-            }
+        loop {
+            let message = self.pop(inbound).ok_or(TryRecvError::Empty)?;
             let value = inbound.queue.source().and_then(|pipe| open(pipe, message));
             let Some(value) = value else {
                 inbound.dropped.count(1, |dropped| &mut dropped.malformed);
                 continue;
             };
-            if self.pipes.readable.is_awaited() && inbound.queue.has_more() {
-                self.pipes.readable.pass_on();
-            }
+            self.pass_on(inbound);
             return Ok(value);
         }
-        Err(TryRecvError::Empty)
+    }
+
+    /// What has arrived, unless the socket is closed.
+    #[inline]
+    fn inbound(&self) -> Result<MutexGuard<'_, Inbound>, TryRecvError> {
+        if self.is_closed() {
+            return Err(TryRecvError::Closed);
+        }
+        let mut inbound = lock(&self.inbound);
+        self.collect(&mut inbound);
+        Ok(inbound)
+    }
+
+    /// The next message that is wanted.
+    #[inline(always)]
+    fn pop(&self, inbound: &mut Inbound) -> Option<Message> {
+        match self.socket_type {
+            SocketType::Sub | SocketType::XSub => self.pop_matching(inbound),
+            _ => inbound.queue.pop(),
+        }
+    }
+
+    /// S10, S11: the next message that was subscribed to.
+    #[inline]
+    fn pop_matching(&self, inbound: &mut Inbound) -> Option<Message> {
+        loop {
+            let message = inbound.queue.pop()?;
+            if inbound.topics.matches(message.first()) != self.options.invert_matching {
+                return Some(message);
+            }
+            inbound.dropped.count(1, |dropped| &mut dropped.unmatched);
+        }
+    }
+
+    /// A reader has taken a message: if others wait and there are more, one of them is woken.
+    #[inline]
+    fn pass_on(&self, inbound: &mut Inbound) {
+        if self.pipes.readable.is_awaited() && inbound.queue.has_more() {
+            self.pipes.readable.pass_on();
+        }
     }
 }

@@ -204,7 +204,7 @@ impl Request {
 
     pub(crate) fn reply_now(self, message: Message) -> Result<(), SendError> {
         if self.core.is_closed() {
-            return Err(SendError(message));
+            return Err(SendError::of(message));
         }
         let reply: Message = self
             .envelope

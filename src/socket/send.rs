@@ -63,9 +63,9 @@ impl<P: Pattern> Socket<P> {
                 Sent::Done | Sent::Due => Ok(()),
                 Sent::Full | Sent::Ahead(_) | Sent::Tired => {
                     let sent = self.core.send_when_ready(&message).await;
-                    sent.map_err(|_| SendError(message))
+                    sent.map_err(|_| SendError::of(message))
                 }
-                Sent::Closed => Err(SendError(message)),
+                Sent::Closed => Err(SendError::of(message)),
             }
         }
     }

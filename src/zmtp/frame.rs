@@ -63,11 +63,12 @@ impl FrameHeader {
     }
 }
 
-/// The length of the body at the head of `octets` if that is the only frame of a message and has a short header.
+/// The length of the body at the head of `octets`, and what is there behind the header, if that is the only frame of a
+/// message and has a short header.
 #[inline]
-pub(crate) fn short_single(octets: &[u8]) -> Option<usize> {
+pub(crate) fn short_single(octets: &[u8]) -> Option<(usize, &[u8])> {
     match octets {
-        [0, len, ..] => Some(usize::from(*len)),
+        [0, len, body @ ..] => Some((usize::from(*len), body)),
         _ => None,
     }
 }
@@ -226,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_single_short_frame_is_known_by_its_first_octets() {
-        assert_eq!(short_single(&[0, 5, 1]), Some(5));
+        assert_eq!(short_single(&[0, 5, 1]), Some((5, &[1][..])));
         for other in [
             &[1, 5][..],
             &[4, 5],

@@ -99,17 +99,27 @@ impl Run {
     /// Makes a message of the next one.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<Message> {
+        self.next_and_size(&mut 0)
+    }
+
+    /// The same, and adds its octets to `size`.
+    ///
+    /// They are known before it is made: whoever looked at the message would have it moved once more, and each move of a
+    /// small one takes as long as the rest of this.
+    #[inline]
+    pub(crate) fn next_and_size(&mut self, size: &mut usize) -> Option<Message> {
         let rest = self.octets.get(self.at..self.end)?;
-        // Most are a single short frame: to hand its length up beside the message would move the message once more.
-        if let Some(body_len) = short_single(rest) {
-            let message = Message::from_head_of(rest.get(SHORT_HEADER..)?, body_len);
-            self.at += SHORT_HEADER + body_len;
+        // Most are a single short frame.
+        if let Some((len, body)) = short_single(rest) {
+            self.at += SHORT_HEADER + len;
             self.messages -= 1;
-            return message;
+            *size += len;
+            return Message::from_head_of(body, len);
         }
         let (message, len) = decode(rest)?;
         self.at += len;
         self.messages -= 1;
+        *size += message.size();
         Some(message)
     }
 
@@ -167,8 +177,11 @@ mod tests {
         (octets, extent)
     }
 
-    fn messages_of(mut run: Run) -> Vec<Message> {
-        std::iter::from_fn(|| run.next()).collect()
+    fn messages_of(run: &mut Run) -> Vec<Message> {
+        let mut size = 0;
+        let messages = std::iter::from_fn(|| run.next_and_size(&mut size)).collect::<Vec<_>>();
+        assert_eq!(size, messages.iter().map(Message::size).sum::<usize>());
+        messages
     }
 
     // Reads are large: what is one message of many octets must not be copied, nor a small one hold on to them.
@@ -193,7 +206,7 @@ mod tests {
             );
             assert_eq!(buf, vec![9; behind]);
             assert_eq!(run.messages(), 2);
-            assert_eq!(messages_of(run), messages);
+            assert_eq!(messages_of(&mut { run }), messages);
         }
     }
 
@@ -205,8 +218,7 @@ mod tests {
             let mut run = Run::within(BytesMut::with_capacity(room));
             let put = (0..10).take_while(|_| run.append(&message)).count();
             assert_eq!((put, run.messages()), (fit, fit), "{room}");
-            let messages: Vec<_> = std::iter::from_fn(|| run.next()).collect();
-            assert_eq!(messages, vec![message.clone(); fit]);
+            assert_eq!(messages_of(&mut run), vec![message.clone(); fit]);
             assert_eq!(run.into_octets().capacity(), room);
         }
         let frames = Message::from(["x"; 10]);

@@ -455,7 +455,8 @@ async fn a_closed_socket_gives_the_request_back(over: Transport) {
     dealer.send(["", "?"]).await.unwrap();
     let request = within(rep.accept()).await.unwrap();
     rep.close().await.unwrap();
-    assert_eq!(request.reply("too late").await.unwrap_err().0, "too late");
+    let refused = request.reply("too late").await.unwrap_err();
+    assert_eq!(refused.into_message(), "too late");
     assert!(rep.accept().await.is_err());
 }
 

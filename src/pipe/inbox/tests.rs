@@ -123,7 +123,7 @@ fn conflated_it_holds_the_last_message_and_counts_the_others() {
     assert_eq!(pipe.inbox.queued(), 1);
     let mut batch = VecDeque::new();
     pipe.inbox.refill(Load::default(), &mut batch).unwrap();
-    assert_eq!(Arrival::next(&mut batch).unwrap(), "the last");
+    assert_eq!(Arrival::next(&mut batch, &mut 0).unwrap(), "the last");
     assert_eq!(pipe.inbox.stats().dropped.conflated, 2);
     pipe.inbox.free(Load::one(8));
 }
@@ -201,7 +201,7 @@ fn what_is_offered_arrives_in_order_whether_it_is_copied_or_shared() {
     assert_eq!(taken.half, 500);
     // Three of them in one.
     assert_eq!(batch.len(), 4);
-    let came: Vec<_> = std::iter::from_fn(|| Arrival::next(&mut batch)).collect();
+    let came: Vec<_> = std::iter::from_fn(|| Arrival::next(&mut batch, &mut 0)).collect();
     assert_eq!(came, messages);
 }
 
@@ -225,7 +225,7 @@ fn what_is_too_large_to_be_copied_is_shared_behind_others_too() {
     }
     let mut batch = VecDeque::new();
     pipe.inbox.refill(Load::default(), &mut batch).unwrap();
-    let came: Vec<_> = std::iter::from_fn(|| Arrival::next(&mut batch)).collect();
+    let came: Vec<_> = std::iter::from_fn(|| Arrival::next(&mut batch, &mut 0)).collect();
     for index in [1, 3] {
         assert_eq!(came[index].first().as_ptr(), large.first().as_ptr());
     }
