@@ -166,6 +166,15 @@ impl Message {
         }
     }
 
+    /// The frame of a message that is kept inline: so many of these octets.
+    #[inline]
+    pub(crate) fn short(&self) -> Option<(&[u8; INLINE], usize)> {
+        match &self.0 {
+            Repr::Inline(short) => Some((short.chunk(), short.len())),
+            Repr::One(_) | Repr::Many(_) => None,
+        }
+    }
+
     /// The frame at `index` as `Bytes` that can be kept without copying, when it is not inline.
     pub(crate) fn shared(&self, index: usize) -> Option<&Bytes> {
         match &self.0 {

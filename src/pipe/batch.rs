@@ -57,7 +57,15 @@ impl Writing {
     /// Appends `message`.
     #[inline]
     pub fn push(&mut self, message: &Message) {
-        if message.is_multipart() {
+        if let Some((chunk, len)) = message.short() {
+            let before = self.octets.len();
+            put_header(&mut self.octets, false, len);
+            // A copy of known length needs no call, and reads the octets as they were written: a wider load would wait.
+            let end = self.octets.len() + len;
+            self.octets.extend_from_slice(chunk);
+            self.octets.truncate(end);
+            self.size += end - before;
+        } else if message.is_multipart() {
             let last = message.len() - 1;
             for (index, body) in message.iter().enumerate() {
                 self.push_frame(index < last, body, message.shared(index));
