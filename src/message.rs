@@ -53,10 +53,15 @@ impl Message {
     #[must_use]
     #[inline]
     pub fn copy_from_slice(frame: &[u8]) -> Self {
-        match Short::new(frame) {
+        let mut message = match Short::zeros(frame.len()) {
             Some(short) => Self(Repr::Inline(short)),
             None => Self(Repr::One(Bytes::copy_from_slice(frame))),
+        };
+        // Filled where it is: what is filled elsewhere has to be moved here.
+        if let Repr::Inline(short) = &mut message.0 {
+            short.octets_mut().copy_from_slice(frame);
         }
+        message
     }
 
     /// A message of one frame, copied from the first `len` of `octets`; `None` if there are fewer.

@@ -22,12 +22,11 @@ impl Short {
         len: Len::ALL[0],
     };
 
-    /// `None` if `frame` is too long.
+    /// So many zeros; `None` if that is too many.
     #[inline]
-    pub fn new(frame: &[u8]) -> Option<Self> {
-        let mut octets = [0; INLINE];
-        let len = *Len::ALL.get(frame.len())?;
-        octets[..frame.len()].copy_from_slice(frame);
+    pub fn zeros(len: usize) -> Option<Self> {
+        let len = *Len::ALL.get(len)?;
+        let octets = [0; INLINE];
         Some(Self { octets, len })
     }
 
@@ -47,6 +46,12 @@ impl Short {
     #[inline]
     pub fn octets(&self) -> &[u8] {
         &self.octets[..self.len()]
+    }
+
+    #[inline]
+    pub fn octets_mut(&mut self) -> &mut [u8] {
+        let len = self.len();
+        &mut self.octets[..len]
     }
 
     /// The octets, and what is behind them: as for [`head_of`](Self::head_of), all of it is quicker to copy.
