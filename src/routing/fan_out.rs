@@ -191,10 +191,23 @@ impl FanOut {
 
     /// Looks who gets `message`.
     fn find(&mut self, message: &Message) {
-        let mut found = std::mem::take(&mut self.found);
+        let (found, pipes) = (&mut self.found, &self.pipes);
         found.clear();
-        self.for_each(message, |slot| found.push(slot));
-        self.found = found;
+        let taken = |slot: &usize| pipes[*slot].is_some();
+        match self.audience {
+            Audience::Everyone => found.extend((0..pipes.len()).filter(taken)),
+            Audience::Subscribers => {
+                let topic = message.first();
+                self.index.for_each_match(topic, |slot| found.push(slot));
+            }
+            Audience::Others => {
+                let mut matched = vec![false; pipes.len()];
+                self.index
+                    .for_each_match(message.first(), |slot| matched[slot] = true);
+                let others = (0..pipes.len()).filter(taken);
+                found.extend(others.filter(|slot| !matched[*slot]));
+            }
+        }
     }
 
     /// One of those who get the message that is full.
@@ -262,23 +275,6 @@ impl FanOut {
     /// The sessions had their turn.
     pub fn rested(&mut self) {
         self.copies = 0;
-    }
-
-    fn for_each(&mut self, message: &Message, mut each: impl FnMut(usize)) {
-        let taken = |slot: &usize| self.pipes[*slot].is_some();
-        match self.audience {
-            Audience::Everyone => (0..self.pipes.len()).filter(taken).for_each(each),
-            Audience::Subscribers => self.index.for_each_match(message.first(), each),
-            Audience::Others => {
-                let mut matched = vec![false; self.pipes.len()];
-                self.index
-                    .for_each_match(message.first(), |slot| matched[slot] = true);
-                (0..self.pipes.len())
-                    .filter(taken)
-                    .filter(|slot| !matched[*slot])
-                    .for_each(&mut each);
-            }
-        }
     }
 }
 

@@ -124,7 +124,12 @@ impl Core {
     #[inline(always)]
     fn pop(&self, inbound: &mut Inbound) -> Option<Message> {
         match self.socket_type {
-            SocketType::Sub | SocketType::XSub => self.pop_matching(inbound),
+            // Who wants everything need not look at each message.
+            SocketType::Sub | SocketType::XSub
+                if self.options.invert_matching || !inbound.topics.matches(&[]) =>
+            {
+                self.pop_matching(inbound)
+            }
             _ => inbound.queue.pop(),
         }
     }
