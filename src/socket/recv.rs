@@ -59,9 +59,9 @@ impl Core {
         if self.takes_turn() {
             consume_budget().await;
         }
-        let received = attempt();
-        if !matches!(received, Err(TryRecvError::Empty)) {
-            return received.map_err(|_| RecvError);
+        match attempt() {
+            Err(TryRecvError::Empty) => {}
+            received => return received.map_err(|_| RecvError),
         }
         self.receive_when_ready(attempt).await
     }
