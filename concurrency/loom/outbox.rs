@@ -51,7 +51,13 @@ pub const MODELS: &[Model] = &[
         "a_loop_writes_what_was_left_to_it",
         (2, 3),
         "what a session leaves to a publisher in a loop is written once, whole and in order, by either of them",
-        a_loop_writes_what_was_left_to_it,
+        || a_loop_writes_what_was_left_to_it(Claim::Many),
+    ),
+    bounded(
+        "a_push_in_a_loop_writes_what_was_left_to_it",
+        (2, 3),
+        "the same of a PUSH",
+        || a_loop_writes_what_was_left_to_it(Claim::Paced),
     ),
     bounded(
         "what_is_shared_goes_to_each_once",
@@ -248,23 +254,23 @@ fn watched(queues: &Queues) -> Session {
     let Kernel { stream, .. } = KERNEL.get().unwrap();
     let mut session = Session::of(&queues.pipe());
     session.idle = Some(stream.clone());
-    push_each(&session.pipe, 0..32);
+    push_each(&session.pipe, 0..32, Claim::Many);
     session.taken();
     session
 }
 
-fn push_each(pipe: &Pipe, bodies: Range<u8>) {
+fn push_each(pipe: &Pipe, bodies: Range<u8>, claim: Claim) {
     for body in bodies {
-        let pushed = pipe.outbox.push(&message(body), Claim::Many);
+        let pushed = pipe.outbox.push(&message(body), claim);
         assert!(matches!(pushed, Push::Done { .. }), "{pushed:?}");
     }
 }
 
 fn a_loop_wakes_the_session_that_left_it() {
-    let mut session = watched(&Queues::of_publisher(0));
+    let mut session = watched(&Queues::of_a_loop(0));
     let pipe = session.pipe.clone();
     session.left = Some(Box::new(|| {
-        thread::spawn(move || push_each(&pipe, 0..3));
+        thread::spawn(move || push_each(&pipe, 0..3, Claim::Many));
     }));
     let mut octets = session.taken();
     while octets.len() < frames(&[0, 1, 2]).len() {
@@ -273,15 +279,15 @@ fn a_loop_wakes_the_session_that_left_it() {
     assert_eq!(octets, frames(&[0, 1, 2]));
 }
 
-fn a_loop_writes_what_was_left_to_it() {
+fn a_loop_writes_what_was_left_to_it(claim: Claim) {
     let Kernel { stream, far } = KERNEL.get().unwrap();
-    let mut session = watched(&Queues::of_publisher(35));
-    push_each(&session.pipe, 0..32);
+    let mut session = watched(&Queues::of_a_loop(35));
+    push_each(&session.pipe, 0..32, claim);
     let sender = thread::spawn({
         let pipe = session.pipe.clone();
         move || {
             // The last one fills the queue, if the session has taken nothing yet.
-            push_each(&pipe, 32..35);
+            push_each(&pipe, 32..35, claim);
             pipe.outbox.end(Life::Draining(None));
         }
     });
@@ -295,11 +301,11 @@ fn a_loop_writes_what_was_left_to_it() {
 
 /// Two sessions that have left their queues, of one message each, to a publisher in a loop, who keeps once what follows.
 fn sharing(most: usize) -> (Arc<Queues>, [Session; 2]) {
-    let queues = Queues::of_publisher(most);
+    let queues = Queues::of_a_loop(most);
     let sessions = [(); 2].map(|()| {
         let mut session = watched(&queues);
         assert_eq!(session.looks(), Poll::Pending);
-        push_each(&session.pipe, 0..1);
+        push_each(&session.pipe, 0..1, Claim::Many);
         session
     });
     queues.outgoing.with(|sending| {

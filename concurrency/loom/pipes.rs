@@ -28,8 +28,8 @@ impl Queues {
         Self::new(send, recv, 0)
     }
 
-    /// The same of a publisher.
-    pub fn of_publisher(send: usize) -> Arc<Self> {
+    /// The same of a socket whose sender may be in a loop.
+    pub fn of_a_loop(send: usize) -> Arc<Self> {
         Self::new(send, 0, usize::MAX)
     }
 
@@ -114,8 +114,9 @@ impl Reader {
         let readable = &self.queues.config.readable;
         let mut inbound = lock(&self.inbound);
         readable.drain(|pipe| inbound.add(pipe));
+        let awaited = readable.is_awaited();
         let message = inbound.pop()?;
-        if readable.is_awaited() && inbound.has_more() {
+        if awaited && inbound.has_more() {
             readable.pass_on();
         }
         Some(message)

@@ -34,7 +34,8 @@ fn close_wakes_a_sender() {
         move || block_on(push.send("lost"))
     });
     block_on(push.close()).unwrap();
-    assert_eq!(sender.join().unwrap().unwrap_err().0, "lost");
+    let refused = sender.join().unwrap().unwrap_err();
+    assert_eq!(refused.into_message(), "lost");
 }
 
 fn close_wakes_two_readers() {
