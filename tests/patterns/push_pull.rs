@@ -642,6 +642,8 @@ async fn every_message_is_counted_once(over: Transport) {
         within(pull.recv()).await.unwrap();
     }
     eventually(|| pull.stats().messages_received == 30).await;
+    // What its session has just written counts until that comes back.
+    eventually(|| push.stats().queued_out == 0).await;
     let (out, into) = (push.stats(), pull.stats());
     assert_eq!(
         (out.messages_sent, out.octets_sent, out.queued_out),
