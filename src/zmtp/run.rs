@@ -116,7 +116,15 @@ impl Run {
             *size += len;
             return Message::from_head_of(body, len);
         }
-        let (message, len) = decode(rest)?;
+        let header = FrameHeader::parse(rest).ok()??;
+        if header.kind == FrameKind::Last {
+            let body = rest.get(header.header_len..)?;
+            self.at += header.header_len + header.body_len;
+            self.messages -= 1;
+            *size += header.body_len;
+            return Message::from_head_of(body, header.body_len);
+        }
+        let (message, len) = multipart(rest)?;
         self.at += len;
         self.messages -= 1;
         *size += message.size();
