@@ -26,6 +26,7 @@ impl<P: Pattern> Socket<P> {
     where
         P: CanReceive,
     {
+        // An async function would be one more future, through which the message is moved.
         self.core.receive(|| self.core.try_recv())
     }
 
@@ -82,6 +83,7 @@ impl Core {
     #[inline]
     pub fn try_recv(&self) -> Result<Message, TryRecvError> {
         let mut inbound = self.inbound()?;
+        // Whoever begins to wait after this look will find what is left, since it takes the lock once more before it does.
         if self.pipes.readable.is_awaited() {
             let message = self.pop(&mut inbound).ok_or(TryRecvError::Empty)?;
             self.pass_on(&mut inbound);
