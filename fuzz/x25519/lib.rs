@@ -8,7 +8,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
-pub use x25519_dalek::{PublicKey, StaticSecret, X25519_BASEPOINT_BYTES};
+pub use x25519_dalek::{PublicKey, StaticSecret};
 
 type Octets = [u8; 32];
 

@@ -82,7 +82,8 @@ pub(crate) struct PipeConfig {
     pub send: Marks,
     pub recv: Marks,
     pub conflate: bool,
-    /// A sender of messages that have at most so many octets may be in a loop, and then writes by itself. None: answers come.
+    /// A sender of messages that have at most so many octets may be in a loop, and then writes by itself. 0 where answers come,
+    /// which would be awaited meanwhile.
     pub loop_size: usize,
     /// Where the queues to send are.
     pub outgoing: Arc<Outgoing>,
