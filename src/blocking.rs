@@ -35,8 +35,8 @@ use tokio::time::timeout;
 
 use crate::endpoint::{Endpoint, ParseEndpointError};
 use crate::error::{
-    BindError, ConnectError, DisconnectError, RecvError, RequestError, SendError, SendToError,
-    TryRecvError, TrySendError, Undelivered,
+    BindError, ClosedError, ConnectError, DisconnectError, RecvError, RequestError, SendError,
+    SendToError, TryRecvError, TrySendError, Undelivered,
 };
 use crate::identity::Identity;
 use crate::message::Message;
@@ -214,6 +214,34 @@ impl<P: Pattern> Socket<P> {
 }
 
 impl<P: Pattern> Socket<P> {
+    /// See [`Socket::send_many`](crate::Socket::send_many).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_many(&self, messages: &mut Vec<Message>) -> Result<(), ClosedError>
+    where
+        P: CanSend,
+    {
+        block_on(self.0.send_many(messages))
+    }
+
+    /// Sends `messages`, waiting for room no longer than `limit` altogether. What found none is still in `messages`.
+    ///
+    /// # Errors
+    /// [`ClosedError`] if the socket is closed.
+    pub fn send_many_timeout(
+        &self,
+        messages: &mut Vec<Message>,
+        limit: Duration,
+    ) -> Result<(), ClosedError>
+    where
+        P: CanSend,
+    {
+        block_on_for(limit, self.0.send_many(messages)).unwrap_or(Ok(()))
+    }
+}
+
+impl<P: Pattern> Socket<P> {
     /// See [`Socket::recv`](crate::Socket::recv).
     ///
     /// # Errors
@@ -235,6 +263,35 @@ impl<P: Pattern> Socket<P> {
         P: CanReceive,
     {
         wait_for(limit, self.0.try_recv(), || self.0.recv())
+    }
+
+    /// See [`Socket::recv_many`](crate::Socket::recv_many).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recv_many(&self, messages: &mut Vec<Message>, limit: usize) -> Result<usize, RecvError>
+    where
+        P: CanReceive,
+    {
+        let there = self.0.try_recv_many(messages, limit);
+        wait(there, || self.0.recv_many(messages, limit))
+    }
+
+    /// The same, if a message comes within `time`.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`] if none came in time.
+    pub fn recv_many_timeout(
+        &self,
+        messages: &mut Vec<Message>,
+        limit: usize,
+        time: Duration,
+    ) -> Result<usize, TryRecvError>
+    where
+        P: CanReceive,
+    {
+        let there = self.0.try_recv_many(messages, limit);
+        wait_for(time, there, || self.0.recv_many(messages, limit))
     }
 }
 

@@ -55,7 +55,7 @@ impl Writing {
     }
 
     /// Appends `message`.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, message: &Message) {
         if let Some((chunk, len)) = message.short() {
             let before = self.octets.len();
@@ -65,7 +65,14 @@ impl Writing {
             self.octets.extend_from_slice(chunk);
             self.octets.truncate(end);
             self.size += end - before;
-        } else if message.is_multipart() {
+        } else {
+            self.push_frames(message);
+        }
+        self.messages += 1;
+    }
+
+    fn push_frames(&mut self, message: &Message) {
+        if message.is_multipart() {
             let last = message.len() - 1;
             for (index, body) in message.iter().enumerate() {
                 self.push_frame(index < last, body, message.shared(index));
@@ -73,7 +80,6 @@ impl Writing {
         } else {
             self.push_frame(false, message.first(), message.shared(0));
         }
-        self.messages += 1;
     }
 
     #[inline]

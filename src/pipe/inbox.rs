@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 
-use super::{Pipe, Push, ReadyList, buffers, lock};
+use super::{Pipe, Push, ReadyList, buffers, lock, wake_later};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::stats::{Dropped, Drops, Stats};
@@ -118,26 +118,33 @@ impl Inbox {
         self.append(pipe, Arrival::Message(message), load);
     }
 
-    /// Queues a copy of `message` from the near outbox if `usable`, told how many messages go in, leaves room for it.
+    /// Queues copies of the first of `messages` from the near outbox, as far as `usable`, told how many messages go in, leaves
+    /// room.
     #[inline]
     pub fn offer(
         &self,
         pipe: &Arc<Pipe>,
-        message: &Message,
+        messages: &[Message],
         usable: impl Fn(usize) -> usize,
-    ) -> Push {
+    ) -> (Load, Push) {
         let mut state = lock(&self.state);
-        if usable(state.room()) == 0 {
-            return Push::Full;
+        let mut load = Load::default();
+        for message in messages {
+            if usable(state.room()) == 0 {
+                break;
+            }
+            load += state.push_copy(message);
         }
-        state.push_copy(message);
+        if load.messages == 0 {
+            return (load, Push::Full);
+        }
         let full = usable(state.room()) == 0;
         let announce = state.list();
         drop(state);
         if let Some(readable) = announce {
             readable.announce(pipe);
         }
-        Push::Done { full }
+        (load, Push::Done { full })
     }
 
     /// How many messages go in.
@@ -313,6 +320,24 @@ impl Arrival {
         }
     }
 
+    /// Puts the next messages behind those in `into`, at most `limit`, and returns how much they are: one at least. Ask only
+    /// while there is one, and for more than none.
+    #[inline]
+    pub fn next_some(queue: &mut VecDeque<Self>, into: &mut Vec<Message>, limit: usize) -> Load {
+        let mut load = Load::default();
+        match queue.front_mut() {
+            Some(Self::Run(run)) if run.messages() > 1 => {
+                load.messages = limit.min(run.messages() - 1);
+                load.octets = run.next_some(into, load.messages);
+            }
+            _ => {
+                into.extend(Self::next(queue, &mut load.octets));
+                load.messages = 1;
+            }
+        }
+        load
+    }
+
     /// The one message that is left.
     fn into_one(self, size: &mut usize) -> Option<Message> {
         match self {
@@ -370,14 +395,15 @@ impl State {
     /// Queues a copy of `message`. One that waits alone is kept as it is; behind another, a small one is copied into a run:
     /// what is allocated by one thread and freed by another costs more than that.
     #[inline]
-    fn push_copy(&mut self, message: &Message) {
+    fn push_copy(&mut self, message: &Message) -> Load {
         let load = Load::one(message.size());
         let copied = !self.conflate && load.octets <= COPIED;
         let arrival = match self.queue.back_mut() {
             Some(Arrival::Run(run)) if copied => {
                 if run.append(message) {
                     self.queued += load;
-                    return self.count(load);
+                    self.count(load);
+                    return load;
                 }
                 Arrival::run_of(message, buffers::take())
             }
@@ -387,6 +413,7 @@ impl State {
             _ => Arrival::Message(message.clone()),
         };
         self.push(arrival, load);
+        load
     }
 
     #[inline]
@@ -437,7 +464,7 @@ impl Writer {
     fn tell(self) {
         match self {
             Self::Nobody => {}
-            Self::Session(session) => session.wake(),
+            Self::Session(session) => wake_later(&session),
             Self::Near(near) => {
                 if let Some(near) = near.upgrade() {
                     near.outbox.announce_room(&near);

@@ -23,7 +23,7 @@ use std::sync::{Arc, PoisonError};
 pub(crate) use self::batch::Writing;
 pub(crate) use self::inbox::{Arrival, Inbox, Load};
 pub(crate) use self::outbox::{Claim, FarSocket, Life, Outbox, Push, Share, Take};
-pub(crate) use self::outgoing::{Outgoing, Queues};
+pub(crate) use self::outgoing::{Outgoing, Queues, Sending};
 pub(crate) use self::ready::{ReadyList, Wake, wake_later, waking};
 
 use crate::monitor::PeerInfo;

@@ -153,6 +153,30 @@ impl Outbox {
         }
     }
 
+    /// The same of the first of `messages`, none of which is a lone one. How many are queued; and what became of the last of
+    /// them, or of the first if there are none.
+    #[inline(always)]
+    pub fn try_push_some(
+        &self,
+        queues: &mut Queues,
+        messages: &[Message],
+        claim: Claim,
+    ) -> (usize, Push) {
+        if let [message] = messages {
+            let pushed = self.try_push(queues, message, claim);
+            return (usize::from(matches!(pushed, Push::Done { .. })), pushed);
+        }
+        match &self.home {
+            Home::Socket(place) => {
+                let (queue, woken) = queues.at(place);
+                queue.push_some(&self.signals, messages, claim, woken)
+            }
+            Home::Own(queue) => {
+                lock(queue).push_some(&self.signals, messages, claim, &mut Woken::default())
+            }
+        }
+    }
+
     /// Queues `message` if there is room, by a caller who holds no lock.
     pub fn push(&self, message: &Message, claim: Claim) -> Push {
         match &self.home {

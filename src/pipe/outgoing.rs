@@ -68,7 +68,7 @@ impl<P> Outgoing<P> {
 
 impl<P: ?Sized> Outgoing<P> {
     /// Acts under the lock.
-    #[inline]
+    #[inline(always)]
     pub fn with<T>(&self, act: impl FnOnce(&mut Sending<P>) -> T) -> T {
         let mut sending = lock(&self.sending);
         let outcome = act(&mut sending);

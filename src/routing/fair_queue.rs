@@ -48,6 +48,28 @@ impl FairQueue {
     /// The next message; [`source`](Self::source) tells whom it is from.
     #[inline(always)]
     pub fn pop(&mut self) -> Option<Message> {
+        self.turn()?;
+        self.turn -= 1;
+        self.lanes.front_mut()?.pop()
+    }
+
+    /// Puts the next messages behind those in `into`, at most `limit`. How many.
+    pub fn pop_some(&mut self, into: &mut Vec<Message>, limit: usize) -> usize {
+        let mut popped = 0;
+        while popped < limit && self.turn().is_some() {
+            let Some(lane) = self.lanes.front_mut() else {
+                break;
+            };
+            let some = lane.pop_some(into, self.turn.min(limit - popped));
+            self.turn -= some;
+            popped += some;
+        }
+        popped
+    }
+
+    /// Brings the lane to the front whose turn it is. `None` if there is no message.
+    #[inline(always)]
+    fn turn(&mut self) -> Option<()> {
         if self.turn == 0 {
             self.turn = TURN;
             if self.lanes.len() > 1 {
@@ -58,8 +80,7 @@ impl FairQueue {
             self.lanes.pop_front();
             self.turn = TURN;
         }
-        self.turn -= 1;
-        self.lanes.front_mut()?.pop()
+        Some(())
     }
 
     /// The pipe of the message that was popped last.
@@ -116,6 +137,18 @@ impl Lane {
         let message = Arrival::next(&mut self.batch, &mut self.freed.octets);
         self.pipe.inbox.free(std::mem::take(&mut self.freed));
         message
+    }
+
+    /// Puts the next messages of the batch behind those in `into`, at most `limit`. How many: at least one.
+    #[inline]
+    fn pop_some(&mut self, into: &mut Vec<Message>, limit: usize) -> usize {
+        let popped = Arrival::next_some(&mut self.batch, into, limit);
+        self.left -= popped.messages;
+        self.freed += popped;
+        if self.freed.messages >= self.half {
+            self.pipe.inbox.free(std::mem::take(&mut self.freed));
+        }
+        popped.messages
     }
 
     /// Takes the next batch if there is none. `false` if nothing is left.

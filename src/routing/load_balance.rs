@@ -1,6 +1,7 @@
 //! [`LoadBalance`]: each message to the next peer with room.
 
 use std::collections::VecDeque;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use crate::message::Message;
@@ -39,23 +40,39 @@ impl LoadBalance {
     /// Queues `message` for the next pipe in turn.
     #[inline]
     pub fn try_send(&mut self, queues: &mut Queues, message: &Message, claim: Claim) -> Dealt<'_> {
+        self.try_send_some(queues, from_ref(message), claim).1
+    }
+
+    /// Queues the first of `messages` for the next pipe in turn: one, or several where no other has room. How many.
+    #[inline(always)]
+    pub fn try_send_some(
+        &mut self,
+        queues: &mut Queues,
+        messages: &[Message],
+        claim: Claim,
+    ) -> (usize, Dealt<'_>) {
         while let Some(pipe) = self.ring.front() {
-            match pipe.outbox.try_push(queues, message, claim) {
+            let some = match self.ring.len() {
+                1 => messages,
+                _ => &messages[..messages.len().min(1)],
+            };
+            let (sent, pushed) = pipe.outbox.try_push_some(queues, some, claim);
+            match pushed {
                 Push::Done { full: false } => {
                     if self.ring.len() > 1 {
                         self.ring.rotate_left(1);
                     }
-                    return self.ring.back().map_or(Dealt::Nobody, Dealt::To);
+                    return (sent, self.ring.back().map_or(Dealt::Nobody, Dealt::To));
                 }
                 Push::Done { full: true } => {
                     self.filled = self.ring.pop_front();
-                    return self.filled.as_ref().map_or(Dealt::Nobody, Dealt::To);
+                    return (sent, self.filled.as_ref().map_or(Dealt::Nobody, Dealt::To));
                 }
-                Push::Ahead => return self.ring.front().map_or(Dealt::Nobody, Dealt::Ahead),
+                Push::Ahead => return (0, self.ring.front().map_or(Dealt::Nobody, Dealt::Ahead)),
                 Push::Full | Push::Closed => drop(self.ring.pop_front()),
             }
         }
-        Dealt::Nobody
+        (0, Dealt::Nobody)
     }
 
     /// Keeps a place at the next pipe in turn that has room.

@@ -44,6 +44,8 @@ pub(crate) struct Core {
     /// So many calls follow one that takes its turn; one less than a power of two, since a division would cost as much as
     /// a lock.
     between_turns: u32,
+    /// Of many messages that are sent by one call, so many are sent under one lock, and count as one for Tokio.
+    pub together: usize,
     /// For handing itself to sessions.
     itself: Weak<Core>,
 }
@@ -125,6 +127,13 @@ impl Core {
                 }
             })),
         };
+        let (between_turns, together) = match (row.outbound, options.on_full) {
+            // What comes behind may be a subscription.
+            _ if socket_type == SocketType::XSub => (3, 1),
+            (Outbound::Subscribers | Outbound::Everyone, OnFull::Drop) => (3, 4),
+            (Outbound::Subscribers | Outbound::Everyone, OnFull::Wait)
+            | (Outbound::None | Outbound::LoadBalance | Outbound::ByPeer, _) => (15, 64),
+        };
         Arc::new_cyclic(|itself| Self {
             socket_type,
             row,
@@ -134,11 +143,8 @@ impl Core {
             outgoing,
             tasks: Tasks::default(),
             gate: OnceLock::new(),
-            between_turns: match (row.outbound, options.on_full) {
-                (Outbound::Subscribers | Outbound::Everyone, OnFull::Drop) => 3,
-                (Outbound::Subscribers | Outbound::Everyone, OnFull::Wait)
-                | (Outbound::None | Outbound::LoadBalance | Outbound::ByPeer, _) => 15,
-            },
+            between_turns,
+            together,
             options,
             reporter: Reporter::default(),
             connected: Watch::default(),

@@ -1,6 +1,7 @@
 //! Sending where the socket chooses who gets a message.
 
 use std::fmt;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use tokio::task::coop::consume_budget;
@@ -12,7 +13,7 @@ use crate::error::{ClosedError, SendError, TrySendError};
 use crate::message::Message;
 use crate::options::{OnFull, Subscriptions};
 use crate::pattern::{CanReserve, CanSend, Pattern, SocketType, parse_subscription};
-use crate::pipe::{Claim, Pipe, Push, lock};
+use crate::pipe::{Claim, Pipe, Push, Sending, lock};
 use crate::routing::{Dealt, Fanned};
 
 /// What became of a message.
@@ -89,6 +90,80 @@ impl<P: Pattern> Socket<P> {
             Sent::Full | Sent::Ahead(_) | Sent::Tired => Err(TrySendError::Full(message)),
             Sent::Closed => Err(TrySendError::Closed(message)),
         }
+    }
+}
+
+impl<P: Pattern> Socket<P> {
+    /// Sends all of `messages` in their order, each as [`send`](Self::send) does, and leaves the vector empty.
+    ///
+    /// What a call costs beside the message is paid once for many of them: so a stream of small messages is sent fastest.
+    /// Between others that send by the same socket, some of them may come in a row.
+    ///
+    /// # Cancel safety
+    /// Dropped before it completes, what is not in `messages` any more was sent, and what still is was not.
+    ///
+    /// # Errors
+    /// [`ClosedError`] if the socket is closed. What was not sent is still in `messages`.
+    pub async fn send_many(&self, messages: &mut Vec<Message>) -> Result<(), ClosedError>
+    where
+        P: CanSend,
+    {
+        let mut sending = SendingMany { messages, sent: 0 };
+        while !sending.rest().is_empty() {
+            consume_budget().await;
+            let (sent, outcome) = self.core.try_send_some(sending.rest(), Claim::Paced);
+            sending.sent += sent;
+            match outcome {
+                Sent::Done | Sent::Due => {}
+                Sent::Full | Sent::Ahead(_) | Sent::Tired => {
+                    let [next, ..] = sending.rest() else { break };
+                    self.core.send_when_ready(next).await?;
+                    sending.sent += 1;
+                }
+                Sent::Closed => return Err(ClosedError),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the first of `messages` as far as that is possible without waiting, and takes them out of the vector. How many
+    /// they were.
+    ///
+    /// # Errors
+    /// [`ClosedError`] if the socket is closed. What was not sent is still in `messages`.
+    pub fn try_send_many(&self, messages: &mut Vec<Message>) -> Result<usize, ClosedError>
+    where
+        P: CanSend,
+    {
+        let mut sending = SendingMany { messages, sent: 0 };
+        while !sending.rest().is_empty() {
+            let (sent, outcome) = self.core.try_send_some(sending.rest(), Claim::Turn);
+            sending.sent += sent;
+            match outcome {
+                Sent::Done | Sent::Due => {}
+                Sent::Full | Sent::Ahead(_) | Sent::Tired => break,
+                Sent::Closed => return Err(ClosedError),
+            }
+        }
+        Ok(sending.sent)
+    }
+}
+
+/// Messages on their way. Dropped, it takes out of the vector what was sent.
+struct SendingMany<'a> {
+    messages: &'a mut Vec<Message>,
+    sent: usize,
+}
+
+impl SendingMany<'_> {
+    fn rest(&self) -> &[Message] {
+        self.messages.get(self.sent..).unwrap_or_default()
+    }
+}
+
+impl Drop for SendingMany<'_> {
+    fn drop(&mut self) {
+        self.messages.drain(..self.sent);
     }
 }
 
@@ -187,8 +262,41 @@ impl Core {
 
     #[inline]
     pub fn try_send(&self, message: &Message, claim: Claim) -> Sent {
+        if let Some(sent) = self.send_otherwise(message) {
+            return sent;
+        }
+        let sent = self
+            .outgoing
+            .with(|sending| self.give_out(sending, from_ref(message), claim).1);
+        match sent {
+            Sent::Due => self.write_shared(),
+            sent => sent,
+        }
+    }
+
+    /// Sends the first of `messages`, as many as one lock is taken for. How many; and what became of the last that was tried.
+    fn try_send_some(&self, messages: &[Message], claim: Claim) -> (usize, Sent) {
+        let Some(first) = messages.first() else {
+            return (0, Sent::Done);
+        };
+        if let Some(sent) = self.send_otherwise(first) {
+            return (usize::from(matches!(sent, Sent::Done)), sent);
+        }
+        let some = messages.get(..self.together).unwrap_or(messages);
+        let (sent, outcome) = self
+            .outgoing
+            .with(|sending| self.give_out(sending, some, claim));
+        match outcome {
+            Sent::Due => (sent, self.write_shared()),
+            outcome => (sent, outcome),
+        }
+    }
+
+    /// What became of `message`, if no policy chooses who gets it.
+    #[inline(always)]
+    fn send_otherwise(&self, message: &Message) -> Option<Sent> {
         if self.is_closed() {
-            return Sent::Closed;
+            return Some(Sent::Closed);
         }
         // S12: an XSUB subscribes by messages, too.
         if self.socket_type == SocketType::XSub
@@ -200,42 +308,56 @@ impl Core {
             } else {
                 self.unsubscribe(topic)
             };
-            return Sent::Done;
+            return Some(Sent::Done);
         }
-        if self.options.subscriptions == Subscriptions::ManualLastValue
-            && let Some(sent) = self.send_to_last_subscriber(message)
-        {
-            return sent;
+        if self.options.subscriptions == Subscriptions::ManualLastValue {
+            return self.send_to_last_subscriber(message);
         }
-        let sent = self.outgoing.with(|sending| {
-            let queues = &mut sending.queues;
-            match &mut sending.policy {
-                Policy::LoadBalance(balance) => {
-                    self.pipes.writable.drain(|pipe| balance.add(pipe));
-                    match balance.try_send(queues, message, claim) {
-                        Dealt::To(_) => Sent::Done,
-                        Dealt::Ahead(pipe) => Sent::Ahead(pipe.clone()),
-                        Dealt::Nobody => Sent::Full,
+        None
+    }
+
+    /// Gives out `messages`, of which there is one at least, by the policy until one cannot be sent. How many; and what became
+    /// of the last that was tried.
+    #[inline(always)]
+    fn give_out(
+        &self,
+        sending: &mut Sending<Policy>,
+        messages: &[Message],
+        claim: Claim,
+    ) -> (usize, Sent) {
+        let queues = &mut sending.queues;
+        let mut sent = 0;
+        let outcome = match &mut sending.policy {
+            Policy::LoadBalance(balance) => {
+                self.pipes.writable.drain(|pipe| balance.add(pipe));
+                loop {
+                    let (some, dealt) = balance.try_send_some(queues, &messages[sent..], claim);
+                    sent += some;
+                    match dealt {
+                        Dealt::To(_) if sent < messages.len() => {}
+                        Dealt::To(_) => break Sent::Done,
+                        Dealt::Ahead(pipe) => break Sent::Ahead(pipe.clone()),
+                        Dealt::Nobody => break Sent::Full,
                     }
                 }
-                Policy::FanOut(fan_out) if claim == Claim::Paced && fan_out.is_tired() => {
-                    Sent::Tired
-                }
-                Policy::FanOut(fan_out) => {
-                    let waits = self.options.on_full == OnFull::Wait;
-                    match fan_out.send(queues, message, waits) {
-                        Fanned::Done => Sent::Done,
-                        Fanned::Due => Sent::Due,
-                        Fanned::Full => Sent::Full,
-                    }
-                }
-                Policy::ByPeer(_) | Policy::None => Sent::Full,
             }
-        });
-        match sent {
-            Sent::Due => self.write_shared(),
-            sent => sent,
-        }
+            Policy::FanOut(fan_out) => loop {
+                if claim == Claim::Paced && fan_out.is_tired() {
+                    break Sent::Tired;
+                }
+                let waits = self.options.on_full == OnFull::Wait;
+                let fanned = fan_out.send(queues, &messages[sent], waits);
+                sent += usize::from(fanned != Fanned::Full);
+                match fanned {
+                    Fanned::Done if sent < messages.len() => {}
+                    Fanned::Done => break Sent::Done,
+                    Fanned::Due => break Sent::Due,
+                    Fanned::Full => break Sent::Full,
+                }
+            },
+            Policy::ByPeer(_) | Policy::None => Sent::Full,
+        };
+        (sent, outcome)
     }
 
     /// Writes what several peers share, one after the other: others may need the lock meanwhile.

@@ -131,6 +131,14 @@ impl Run {
         Some(message)
     }
 
+    /// Makes messages of the next `count`, of which there are as many, and puts them behind those in `into`. Their octets.
+    #[inline]
+    pub(crate) fn next_some(&mut self, into: &mut Vec<Message>, count: usize) -> usize {
+        let mut size = 0;
+        into.extend((0..count).map_while(|_| self.next_and_size(&mut size)));
+        size
+    }
+
     /// The buffer, for another use.
     pub(crate) fn into_octets(self) -> BytesMut {
         self.octets

@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use super::*;
 use crate::pipe::PipeConfig;
 use crate::pipe::tests::{Counter, announced, config};
@@ -193,7 +195,8 @@ fn what_is_offered_arrives_in_order_whether_it_is_copied_or_shared() {
     ];
     for message in &messages {
         let done = Push::Done { full: false };
-        assert_eq!(pipe.inbox.offer(&pipe, message, |room| room), done);
+        let offered = pipe.inbox.offer(&pipe, from_ref(message), |room| room);
+        assert_eq!(offered.1, done);
     }
     let mut batch = VecDeque::new();
     let taken = pipe.inbox.refill(Load::default(), &mut batch).unwrap();
@@ -208,7 +211,8 @@ fn what_is_offered_arrives_in_order_whether_it_is_copied_or_shared() {
 #[test]
 fn what_is_offered_to_a_full_queue_is_not_taken() {
     let (pipe, _) = pipe(MARKS, false);
-    let offer = || pipe.inbox.offer(&pipe, &"message".into(), |room| room);
+    let message = Message::from("message");
+    let offer = || pipe.inbox.offer(&pipe, from_ref(&message), |room| room).1;
     for last in [false, false, false, true] {
         assert_eq!(offer(), Push::Done { full: last });
     }
@@ -221,7 +225,7 @@ fn what_is_too_large_to_be_copied_is_shared_behind_others_too() {
     let (pipe, _) = pipe(Marks::default(), false);
     let large = Message::from(vec![7; COPIED + 1]);
     for message in [&"alone".into(), &large, &"copied".into(), &large] {
-        pipe.inbox.offer(&pipe, message, |room| room);
+        pipe.inbox.offer(&pipe, from_ref(message), |room| room);
     }
     let mut batch = VecDeque::new();
     pipe.inbox.refill(Load::default(), &mut batch).unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::message::Message;
-use crate::pipe::{Pipe, Push};
+use crate::pipe::{Load, Pipe, Push};
 
 /// The way to a pipe in this process.
 #[derive(Default)]
@@ -33,24 +33,29 @@ pub(crate) trait FarSocket: Send + Sync {
 }
 
 impl Crossing {
-    /// Puts a copy of `message` into the far inbox, or hands it to the far socket, if `usable`, told how many messages go in,
-    /// leaves room for it.
+    /// Puts copies of the first of `messages` into the far inbox, or hands one to the far socket, as far as `usable`, told how
+    /// many messages go in, leaves room.
     #[inline]
-    pub(super) fn push(&self, message: &Message, usable: impl Fn(usize) -> usize) -> Push {
+    pub(super) fn push(
+        &self,
+        messages: &[Message],
+        usable: impl Fn(usize) -> usize,
+    ) -> (Load, Push) {
         let Some(far) = &self.far else {
-            return Push::Closed;
+            return (Load::default(), Push::Closed);
         };
         match &self.socket {
-            None if self.immediate => Push::Full,
+            None if self.immediate => (Load::default(), Push::Full),
             Some(socket) if self.intercepts => {
-                if usable(far.inbox.room()) == 0 {
-                    return Push::Full;
-                }
+                let room = usable(far.inbox.room());
+                let Some(message) = messages.first().filter(|_| room > 0) else {
+                    return (Load::default(), Push::Full);
+                };
                 socket.message(far, message.clone());
                 let full = usable(far.inbox.room()) == 0;
-                Push::Done { full }
+                (Load::one(message.size()), Push::Done { full })
             }
-            _ => far.inbox.offer(far, message, usable),
+            _ => far.inbox.offer(far, messages, usable),
         }
     }
 

@@ -1,5 +1,6 @@
 //! [`Queue`]: the messages towards one peer, and what is known of it under the lock.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
@@ -8,8 +9,8 @@ use super::crossing::Crossing;
 use super::wire::{Gate, LONG, LONG_OF_MANY, Tempo, Wire};
 use crate::message::Message;
 use crate::options::Marks;
-use crate::pipe::ReadyList;
 use crate::pipe::outgoing::Woken;
+use crate::pipe::{Load, ReadyList};
 use crate::stats::Dropped;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -131,7 +132,7 @@ impl Queue {
         }
     }
 
-    #[inline]
+    /// Queues `message` if there is room.
     pub(super) fn push(
         &mut self,
         signals: &Signals,
@@ -139,22 +140,37 @@ impl Queue {
         claim: Claim,
         woken: &mut Woken,
     ) -> Push {
+        self.push_some(signals, from_ref(message), claim, woken).1
+    }
+
+    /// Queues the first of `messages`, as many as one look at the marks allows. How many that are; and what became of the
+    /// last of them, or of the first if there are none.
+    #[inline(always)]
+    pub(super) fn push_some(
+        &mut self,
+        signals: &Signals,
+        messages: &[Message],
+        claim: Claim,
+        woken: &mut Woken,
+    ) -> (usize, Push) {
         let reserved = usize::from(claim == Claim::Reserved);
         // A pipe that is written to aside keeps its place in the ring.
         let in_turn = !matches!(claim, Claim::Aside | Claim::Reserved);
         self.reserved -= reserved;
         if self.life != Life::Open {
-            return Push::Closed;
+            return (0, Push::Closed);
         }
-        let pushed = match &self.link {
-            Link::Wire(_) if claim == Claim::Paced && self.is_ahead() => Push::Ahead,
-            Link::Wire(_) => self.push_to_wire(signals, message, claim, woken),
-            Link::Inproc(crossing) => crossing.push(message, |room| self.usable(room, reserved)),
+        let (load, pushed) = match &self.link {
+            Link::Wire(_) if claim == Claim::Paced && self.is_ahead() => {
+                (Load::default(), Push::Ahead)
+            }
+            Link::Wire(_) => self.push_to_wire(signals, messages, claim, woken),
+            Link::Inproc(crossing) => crossing.push(messages, |room| self.usable(room, reserved)),
         };
         match pushed {
             Push::Done { full } => {
-                self.messages += 1;
-                self.octets += message.size() as u64;
+                self.messages += load.messages as u64;
+                self.octets += load.octets as u64;
                 self.lost = false;
                 self.blocked |= full && in_turn;
             }
@@ -165,35 +181,43 @@ impl Queue {
             }
             Push::Ahead | Push::Closed => {}
         }
-        pushed
+        (load.messages, pushed)
     }
 
-    #[inline]
+    #[inline(always)]
     fn push_to_wire(
         &mut self,
         signals: &Signals,
-        message: &Message,
+        messages: &[Message],
         claim: Claim,
         woken: &mut Woken,
-    ) -> Push {
+    ) -> (Load, Push) {
         let room = self.room(usize::from(claim == Claim::Reserved));
+        let mut load = Load::default();
         let Link::Wire(wire) = &mut self.link else {
-            return Push::Closed;
+            return (load, Push::Closed);
         };
         if room == 0 {
-            return Push::Full;
+            return (load, Push::Full);
         }
-        if self.conflate {
-            self.dropped
-                .count(wire.clear(), |dropped| &mut dropped.conflated);
-        }
-        wire.queue.push(message);
         let (lone, long) = match claim {
             Claim::Many => (false, LONG_OF_MANY),
             _ => (true, LONG),
         };
+        for message in messages.iter().take(room) {
+            if self.conflate {
+                self.dropped
+                    .count(wire.clear(), |dropped| &mut dropped.conflated);
+            }
+            wire.queue.push(message);
+            load += Load::one(message.size());
+            if wire.queue.size() >= long || self.marks.is_full_of(wire.queue.size()) {
+                break;
+            }
+        }
+        let last = room == load.messages;
         // What a later message may replace must not be half written.
-        let written = !self.conflate && wire.write_here(&signals.direct, lone, long, room == 1);
+        let written = !self.conflate && wire.write_here(&signals.direct, lone, long, last);
         if !written && signals.parked.load(Ordering::Relaxed) {
             let session = signals.unpark(&mut self.session);
             match wire.tempo {
@@ -201,11 +225,10 @@ impl Queue {
                 Tempo::Calm | Tempo::Watched { .. } => woken.now.extend(session),
             }
         }
-        // Where there was room for two, only the octets can have filled it.
-        let near = room == 1 || self.marks.is_full_of(wire.queue.size());
-        Push::Done {
-            full: near && self.room(0) == 0,
-        }
+        // Where there was room for more, only the octets can have filled it.
+        let near = last || self.marks.is_full_of(wire.queue.size());
+        let full = near && self.room(0) == 0;
+        (load, Push::Done { full })
     }
 
     /// Whether more waits than makes a good batch, and somebody is about to take it.

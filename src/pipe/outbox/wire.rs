@@ -123,7 +123,7 @@ impl Wire {
 
     /// After a message was queued: writes the queue from the sender's task if the connection is idle and either the
     /// message is a lone one (and may be written as such), or the queue is `full` or of `long` octets. `false` if that is left to the session.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write_here(
         &mut self,
         direct: &AtomicBool,
@@ -132,9 +132,11 @@ impl Wire {
         full: bool,
     ) -> bool {
         let lone = lone && self.queue.messages() == 1 && direct.load(Ordering::Relaxed);
-        if !lone && !full && self.queue.size() < long {
-            return false;
-        }
+        (lone || full || self.queue.size() >= long) && self.write_all(direct)
+    }
+
+    /// Writes the queue if the connection is idle. `false` if anything is left.
+    fn write_all(&mut self, direct: &AtomicBool) -> bool {
         let Some(stream) = self.idle.as_ref().filter(|_| self.commands.is_empty()) else {
             return false;
         };
