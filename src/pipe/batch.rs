@@ -30,8 +30,10 @@ pub(crate) struct Writing {
 
 /// Bodies of at least this size are written from where they are instead of being copied.
 const LARGE: usize = 32 << 10;
-/// An empty buffer larger than this is given back to the allocator.
-const KEEP: usize = 512 << 10;
+/// An empty buffer larger than this is given back to the allocator at once.
+const KEEP: usize = 2 << 20;
+/// The same of one that nobody needs for now.
+const KEEP_IDLE: usize = 4 << 10;
 
 impl Writing {
     pub fn is_empty(&self) -> bool {
@@ -166,6 +168,19 @@ impl Writing {
         self.body_done = 0;
         // Last: what frees a body is the code of others, and may panic.
         self.bodies.clear();
+    }
+
+    /// Whether it has a buffer that is too large to be kept by who has no use for it.
+    #[inline]
+    pub fn is_roomy(&self) -> bool {
+        self.octets.capacity() > KEEP_IDLE
+    }
+
+    /// Gives such a buffer back, if nothing is in it.
+    pub fn shrink(&mut self) {
+        if self.is_empty() && self.is_roomy() {
+            *self = Self::default();
+        }
     }
 
     /// What no peer has: the messages that are not written whole, from their beginning (A4). Commands are left out, and

@@ -361,6 +361,10 @@ impl Outbox {
                 if look == Look::Again {
                     return Poll::Ready(Take::Look);
                 }
+                if wire.queue.is_empty() && wire.queue.is_roomy() && !into.is_roomy() {
+                    // The session is who gives it back.
+                    std::mem::swap(&mut wire.queue, into);
+                }
                 state.session = Some(cx.waker().clone());
                 self.signals.parked.store(true, Ordering::Release);
                 return match look {
@@ -418,6 +422,18 @@ impl Outbox {
             self.signals.parked.store(false, Ordering::Release);
         }
         true
+    }
+
+    /// Nothing has been written for a while: gives back what room the queue has and does not use.
+    pub fn shrink(&self) {
+        if let Link::Wire(wire) = &mut self.peek().link {
+            wire.queue.shrink();
+        }
+    }
+
+    /// Octets that the session has written so far, modulo 2^64 or 2^32.
+    pub fn written(&self) -> usize {
+        self.signals.written.load(Ordering::Relaxed)
     }
 
     /// Something came from the peer: the next message is likely an answer, and may be written by its sender.
@@ -512,11 +528,11 @@ impl Outbox {
     /// peer does not keep up, and a long queue is what is wanted.
     pub async fn caught_up(&self) {
         loop {
-            let before = self.signals.written.load(Ordering::Relaxed);
+            let before = self.written();
             if timeout(PACE, self.session_took_all()).await.is_ok() {
                 return;
             }
-            let written = self.signals.written.load(Ordering::Relaxed);
+            let written = self.written();
             if written.wrapping_sub(before) < FAST {
                 self.lock().behind = true;
                 return;
@@ -540,8 +556,7 @@ impl Outbox {
 
     /// The session has written `n` octets.
     pub fn wrote(&self, n: usize) {
-        let written = self.signals.written.load(Ordering::Relaxed);
-        let written = written.wrapping_add(n);
+        let written = self.written().wrapping_add(n);
         self.signals.written.store(written, Ordering::Relaxed);
     }
 

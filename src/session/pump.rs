@@ -43,6 +43,8 @@ pub(super) struct Pump<'a> {
     timer: Option<Pin<Box<Sleep>>>,
     /// How long what is queued may be left to its sender, if it is.
     left_until: Option<Instant>,
+    /// When to give back the room of queues that are empty, if no more is written until then than so many octets.
+    idle_at: Option<(Instant, usize)>,
 }
 
 /// Where messages go that arrive.
@@ -76,6 +78,8 @@ const TURN: usize = 32;
 const ROUNDS: usize = 32;
 /// How long a message waits for a sender that seemed to be in a loop, and is not: the shortest time that Tokio measures.
 const LEFT: Duration = Duration::from_millis(1);
+/// How long a connection keeps room for more than it sends.
+const IDLE: Duration = Duration::from_secs(1);
 
 impl<'a> Pump<'a> {
     /// `read` holds what came behind the handshake.
@@ -101,6 +105,7 @@ impl<'a> Pump<'a> {
             flush: false,
             timer: None,
             left_until: None,
+            idle_at: None,
         }
     }
 
@@ -331,6 +336,9 @@ impl<'a> Pump<'a> {
                     if take == Poll::Ready(Take::Leave) {
                         self.left_until = Some(Instant::now() + LEFT);
                     }
+                    if self.writing.is_roomy() && self.idle_at.is_none() {
+                        self.idle_at = Some((Instant::now() + IDLE, outbox.written()));
+                    }
                     if self.flush {
                         ready!(self.stream.poll_flush(cx)).map_err(lost)?;
                         self.flush = false;
@@ -360,19 +368,15 @@ impl<'a> Pump<'a> {
         Poll::Ready(Ok(Take::Write))
     }
 
-    /// Heartbeats, the end of the linger time, and of what is left to a sender. One timer, armed for what comes first and
-    /// touched only when it fires or something earlier is due.
+    /// Heartbeats, the end of the linger time, of what is left to a sender, and of room that nobody needs. One timer, armed
+    /// for what comes first and touched only when it fires or something earlier is due.
     fn poll_timer(&mut self, cx: &mut Context<'_>, life: Life) -> Poll<Result<(), End>> {
+        let linger = match life {
+            Life::Draining(deadline) => deadline.map(Instant::from_std),
+            Life::Open | Life::Ended => None,
+        };
         loop {
-            let linger = match life {
-                Life::Draining(deadline) => deadline,
-                Life::Open | Life::Ended => None,
-            };
-            let due = |pump: &Self| {
-                let ours = [pump.engine.next_timeout(), linger].map(|it| it.map(Instant::from_std));
-                ours.into_iter().chain([pump.left_until]).flatten().min()
-            };
-            let Some(next) = due(self) else {
+            let Some(next) = self.due(linger) else {
                 return Poll::Pending;
             };
             let timer = self
@@ -383,7 +387,7 @@ impl<'a> Pump<'a> {
             }
             ready!(timer.as_mut().poll(cx));
             let now = Instant::now();
-            if linger.is_some_and(|deadline| Instant::from_std(deadline) <= now) {
+            if linger.is_some_and(|deadline| deadline <= now) {
                 return Poll::Ready(Err(End::Ended));
             }
             if self.paused {
@@ -397,13 +401,42 @@ impl<'a> Pump<'a> {
             if waited {
                 self.left_until = (!cools).then_some(now + LEFT);
             }
-            if let (Some(due), Some(timer)) = (due(self), &mut self.timer) {
+            self.shrink(now);
+            if let (Some(due), Some(timer)) = (self.due(linger), &mut self.timer) {
                 timer.as_mut().reset(due);
             }
             if cools || !self.engine.output().is_empty() {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    /// When there is something to do.
+    #[inline]
+    fn due(&self, linger: Option<Instant>) -> Option<Instant> {
+        let heartbeat = self.engine.next_timeout().map(Instant::from_std);
+        let idle = self.idle_at.map(|(at, _)| at);
+        [linger, self.left_until, idle]
+            .into_iter()
+            .fold(heartbeat, |first, other| match (first, other) {
+                (Some(first), Some(other)) => Some(first.min(other)),
+                (first, other) => first.or(other),
+            })
+    }
+
+    /// Gives back the room of empty queues, if nothing was written for a while.
+    fn shrink(&mut self, now: Instant) {
+        let Some((_, before)) = self.idle_at.filter(|(at, _)| *at <= now) else {
+            return;
+        };
+        let written = self.pipe.outbox.written();
+        if written != before || !self.writing.is_empty() {
+            self.idle_at = Some((now + IDLE, written));
+            return;
+        }
+        self.idle_at = None;
+        self.writing.shrink();
+        self.pipe.outbox.shrink();
     }
 }
 

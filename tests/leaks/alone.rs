@@ -46,6 +46,21 @@ impl Held {
             sleep(Duration::from_millis(2)).await;
         }
     }
+
+    /// Waits until no more of the heap is held than here, but for whole buffers to read into and a little.
+    pub async fn keeps_no_room(self) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let grown = Self::now().heap.saturating_sub(self.heap);
+            let beyond = grown % BUFFER;
+            if grown <= BUFFERS * BUFFER && beyond.min(BUFFER - beyond) <= LITTLE {
+                return;
+            }
+            assert!(Instant::now() < end, "{grown} octets more are kept");
+            // Only paces the looks; how long it takes proves nothing.
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -141,6 +156,8 @@ const PARTS: u64 = 10;
 const AT_A_TIME: usize = 8;
 /// Octets.
 const CHANCE: usize = 3 << 10;
+/// Room for some messages in a queue.
+const LITTLE: usize = 16 << 10;
 /// Octets of a buffer, and how many are kept.
 const BUFFER: usize = 256 << 10;
 const BUFFERS: usize = 16;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jackstay::{PullSocket, PushSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-use crate::alone::{alone, leaves_nothing};
+use crate::alone::{Held, alone, leaves_nothing};
 use crate::support::raw::{GREETING, Raw, frame, ready};
 use crate::support::times::times;
 use crate::support::{Transport, join_at, within};
@@ -60,6 +60,34 @@ fn a_connection_within_the_process_leaves_nothing() {
             PushSocket::new,
             times(1_000),
         )
+    });
+}
+
+// Messages of a size for which no queue grows to a whole number of the buffers that the process keeps.
+#[test]
+fn a_connection_that_was_busy_gives_its_room_back() {
+    const MESSAGES: usize = 20_000;
+    alone(|| async {
+        let (push, pull) = (PushSocket::new(), PullSocket::new());
+        let at = pull.bind(Transport::Tcp.any()).await.unwrap();
+        push.connect(at).unwrap();
+        let push = Arc::new(push);
+        let burst = async |count| {
+            let sender = push.clone();
+            let sent = tokio::spawn(async move {
+                for _ in 0..count {
+                    sender.send(vec![7; 1_300]).await.unwrap();
+                }
+            });
+            for _ in 0..count {
+                within(pull.recv()).await.unwrap();
+            }
+            within(sent).await.unwrap();
+        };
+        burst(1).await;
+        let before = Held::now();
+        burst(MESSAGES).await;
+        before.keeps_no_room().await;
     });
 }
 

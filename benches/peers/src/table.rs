@@ -66,7 +66,7 @@ impl Row {
         let rivals = self
             .results
             .iter()
-            .filter(|results| results.contender != FLOOR && results.contender != OURS)
+            .filter(|results| ![FLOOR, OURS, SINGLE].contains(&results.contender))
             .filter(|results| results.lost() == 0);
         let medians = rivals.filter_map(|results| Some((results, results.median()?)));
         medians.max_by(|(_, a), (_, b)| self.times_better(*a, *b).total_cmp(&1.0))
@@ -207,8 +207,12 @@ impl Results {
 
 fn summary(text: &mut String, rows: &[Row]) {
     text.push_str("### Summary\n\n");
-    text.push_str("| cell | floor | libzmq | best rival | jackstay | × floor | × libzmq | × best rival | target |\n");
-    text.push_str("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
+    text.push_str(
+        "| cell | floor | libzmq | best rival | jackstay | × floor | × libzmq | × best rival | target | a message a call | × libzmq |\n",
+    );
+    text.push_str(
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+    );
     for row in rows {
         let value = |contender| {
             let results = row.of(contender);
@@ -229,7 +233,7 @@ fn summary(text: &mut String, rows: &[Row]) {
         let own = row.median_of(OURS);
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {best_shown} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {best_shown} | {} | {} | {} | {} | {} | {} | {} |",
             row.cell,
             value(FLOOR),
             value(LIBZMQ),
@@ -238,6 +242,8 @@ fn summary(text: &mut String, rows: &[Row]) {
             row.ratio(own, row.median_of(LIBZMQ)),
             row.ratio(own, best.map(|(_, median)| median)),
             row.target(),
+            value(SINGLE),
+            row.ratio(row.median_of(SINGLE), row.median_of(LIBZMQ)),
         );
     }
     text.push('\n');
@@ -414,6 +420,7 @@ pub fn middle(values: impl Iterator<Item = f64>) -> Option<f64> {
 const FLOOR: &str = "floor";
 const LIBZMQ: &str = "libzmq";
 const OURS: &str = "jackstay";
+const SINGLE: &str = "jackstay-single";
 const NOTHING: &str = "–";
 
 #[cfg(test)]
@@ -461,7 +468,7 @@ mod tests {
             rivals.into_iter().chain([ours]).collect(),
         )]);
         for line in [
-            "| push-pull/tcp/64B | – | 2.50 M | other 5.00 M | 10.0 M | – | 4.00 | 2.00 | ≥ 4 × libzmq: met |",
+            "| push-pull/tcp/64B | – | 2.50 M | other 5.00 M | 10.0 M | – | 4.00 | 2.00 | ≥ 4 × libzmq: met | – | – |",
             "| push-pull/tcp/64B | libzmq | 2.50 M (2.00 M–3.00 M) | 1.00 | 0.50 | 100 ns + 100 ns | 9.54 MiB + 9.54 MiB |",
             "| push-pull/tcp/64B | jackstay | 10.0 M (9.00 M–12.0 M) | 4.00 | 2.00 | 100 ns + 100 ns | 9.54 MiB + 9.54 MiB |",
         ] {
@@ -482,7 +489,7 @@ mod tests {
             ],
         );
         let text = markdown(&[row]);
-        let line = "20.0 µs | 0.80 | 3.00 | 3.00 | ≤ 1.15 × floor: **missed** |";
+        let line = "20.0 µs | 0.80 | 3.00 | 3.00 | ≤ 1.15 × floor: **missed** | – | – |";
         assert!(text.contains(line), "{text}");
     }
 
@@ -503,7 +510,7 @@ mod tests {
         );
         let text = markdown(&[row]);
         assert!(
-            text.contains("libzmq 1.00 M | 5.00 M | – | 5.00 | 5.00 | ≥ 5 × libzmq: met |"),
+            text.contains("libzmq 1.00 M | 5.00 M | – | 5.00 | 5.00 | ≥ 5 × libzmq: met | – | – |"),
             "{text}"
         );
         assert!(text.contains("| 9.00 M **lost 7** |"), "{text}");

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 
-use crate::cell::{Cell, Seat};
+use crate::cell::{Cell, KIB, Measure, Role, Seat};
 use crate::tally::{Fault, Letters, Tally, Trips, Wishes};
 
 /// A role plays until its process ends, or until it fails.
@@ -84,7 +84,7 @@ pub fn all() -> Vec<Entry> {
     let mut all = vec![floor::ENTRY, libzmq::ENTRY];
     #[cfg(feature = "rivals")]
     all.extend(rivals::ENTRIES);
-    all.push(jackstay::ENTRY);
+    all.extend([jackstay::SINGLE, jackstay::ENTRY]);
     all
 }
 
@@ -161,11 +161,24 @@ async fn rest<T>(socket: T) -> Play {
     pending().await
 }
 
+/// How many messages a call hands over, where a library has a call for many: as many as make 64 KiB, up to a hundred or so,
+/// of those that come in a stream; one, where each waits for another.
+fn at_once(cell: &Cell) -> usize {
+    let streams = cell.pattern.measure == Measure::Rate && cell.pattern.binds != Role::Route;
+    let octets: usize = cell.sizes.iter().sum();
+    let mean = octets / cell.sizes.len() * cell.frames;
+    if streams {
+        (64 * KIB / mean).clamp(1, TURN)
+    } else {
+        1
+    }
+}
+
 fn refuse<T>(at: &str, _unused: T) -> Play {
     Err(format!("this role is not offered, at {at}").into())
 }
 
 /// Between two knocks of a publisher.
 const KNOCKING: Duration = Duration::from_millis(1);
-/// What a receiver takes in one go, before others have their turn.
+/// What is handed over in one go, before others have their turn.
 const TURN: usize = 128;
