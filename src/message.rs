@@ -140,12 +140,33 @@ impl Message {
 
     /// Puts `frame` before the others.
     pub fn push_front(&mut self, frame: impl Into<Bytes>) {
-        self.as_many().insert(0, frame.into());
+        self.put_before([frame.into()]);
     }
 
     /// Puts `frame` behind the others.
     pub fn push_back(&mut self, frame: impl Into<Bytes>) {
         self.as_many().push(frame.into());
+    }
+
+    /// Puts `frames` before the others, in their order.
+    pub(crate) fn put_before<const N: usize>(&mut self, frames: [Bytes; N]) {
+        if let Repr::Many(own) = &mut self.0 {
+            own.splice(..0, frames);
+        } else {
+            let mut all = Vec::with_capacity(N + 1);
+            all.extend(frames);
+            std::mem::take(self).append_to(&mut all);
+            self.0 = Repr::Many(all);
+        }
+    }
+
+    /// Puts its frames behind those in `all`.
+    pub(crate) fn append_to(self, all: &mut Vec<Bytes>) {
+        match self.0 {
+            Repr::Inline(short) => all.push(Bytes::copy_from_slice(short.octets())),
+            Repr::One(frame) => all.push(frame),
+            Repr::Many(mut frames) => all.append(&mut frames),
+        }
     }
 
     /// Takes the first frame off, or returns `None` when it is the only one: a message is never empty.

@@ -13,9 +13,12 @@ declare! {
 
 /// Puts the request behind an empty delimiter frame (R1), and that behind the request's number if it has one (R4).
 pub(crate) fn enclose(mut request: Message, number: Option<u32>) -> Message {
-    request.push_front(Bytes::new());
-    if let Some(number) = number {
-        request.push_front(Bytes::copy_from_slice(&number.to_be_bytes()));
+    match number {
+        Some(number) => {
+            let number = Bytes::copy_from_slice(&number.to_be_bytes());
+            request.put_before([number, Bytes::new()]);
+        }
+        None => request.put_before([Bytes::new()]),
     }
     request
 }

@@ -113,12 +113,18 @@ impl ReadyList {
         }
         let _waiting = Waiting::enter(&self.waiting);
         loop {
-            let mut wakeup = pin!(self.wakeup.notified());
-            wakeup.as_mut().enable();
+            {
+                let mut wakeup = pin!(self.wakeup.notified());
+                wakeup.as_mut().enable();
+                if let Some(value) = attempt() {
+                    return value;
+                }
+                wakeup.await;
+            }
+            // Most often there is something now, and it need not be listened for.
             if let Some(value) = attempt() {
                 return value;
             }
-            wakeup.await;
         }
     }
 }

@@ -125,8 +125,10 @@ impl<'a> Pump<'a> {
         if life == Life::Ended {
             return Poll::Ready(End::Ended);
         }
+        // Often enough for what is measured by it.
+        let now = Instant::now().into_std();
         for _ in 0..ROUNDS {
-            let read = self.poll_read(cx);
+            let read = self.poll_read(cx, now);
             if let Poll::Ready(Err(cause)) = read {
                 return Poll::Ready(End::Failed(cause));
             }
@@ -155,8 +157,11 @@ impl<'a> Pump<'a> {
     }
 
     /// Takes in what is there and reads once. `Ready` if that should be done again.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DisconnectCause>> {
-        let now = Instant::now().into_std();
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: std::time::Instant,
+    ) -> Poll<Result<(), DisconnectCause>> {
         ready!(self.poll_take_in(cx, now))?;
         let readable = self.stream.poll_readable(cx).map_err(lost)?;
         let (room, most) = match self.engine.body() {

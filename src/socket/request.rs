@@ -206,11 +206,9 @@ impl Request {
         if self.core.is_closed() {
             return Err(SendError::of(message));
         }
-        let reply: Message = self
-            .envelope
-            .into_iter()
-            .chain(message.into_frames())
-            .collect();
+        let mut frames = self.envelope;
+        message.append_to(&mut frames);
+        let reply = Message::from_vec(frames).unwrap_or_default();
         match self.pipe.outbox.push(&reply, Claim::Drop) {
             Push::Done { .. } | Push::Full | Push::Ahead => {}
             Push::Closed => lock(&self.core.inbound)

@@ -157,24 +157,35 @@ fn decode(octets: &[u8]) -> Option<(Message, usize)> {
     Some((message, header.header_len + header.body_len))
 }
 
-/// The message of several frames at the head of `octets`, and how many octets it takes there. All its frames share one
-/// copy.
+/// The message of several frames at the head of `octets`, and how many octets it takes there. If more than one of them has
+/// any, all share one copy.
 fn multipart(octets: &[u8]) -> Option<(Message, usize)> {
-    let mut bodies = Vec::new();
-    let mut at = 0;
+    let mut bodies = Vec::with_capacity(FRAMES);
+    let (mut at, mut filled) = (0, 0);
     loop {
         let header = FrameHeader::parse(octets.get(at..)?).ok()??;
         let body = at + header.header_len;
         at = body + header.body_len;
+        filled += usize::from(header.body_len > 0);
         bodies.push(body..at);
         if header.kind == FrameKind::Last {
             break;
         }
     }
-    let whole = Bytes::copy_from_slice(octets.get(..at)?);
-    let frames = bodies.into_iter().map(|body| whole.slice(body));
-    Some((Message::from_vec(frames.collect())?, at))
+    let mut frames = Vec::with_capacity(bodies.len());
+    if filled > 1 {
+        let whole = Bytes::copy_from_slice(octets.get(..at)?);
+        frames.extend(bodies.into_iter().map(|body| whole.slice(body)));
+    } else {
+        for body in bodies {
+            frames.push(Bytes::copy_from_slice(octets.get(body)?));
+        }
+    }
+    Some((Message::from_vec(frames)?, at))
 }
+
+/// So many frames most messages of several have at most.
+const FRAMES: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -198,6 +209,28 @@ mod tests {
         let messages = std::iter::from_fn(|| run.next_and_size(&mut size)).collect::<Vec<_>>();
         assert_eq!(size, messages.iter().map(Message::size).sum::<usize>());
         messages
+    }
+
+    #[test]
+    fn some_messages_are_made_behind_others_and_the_rest_is_left() {
+        let messages: [Message; 6] = [
+            "short".into(),
+            "".into(),
+            ("two", "frames").into(),
+            vec![7; 300].into(),
+            (vec![8; 300], "").into(),
+            "last".into(),
+        ];
+        let (mut buf, extent) = encoded(&messages, 1_000);
+        let mut run = Run::cut(&mut buf, extent, BytesMut::new);
+        let mut made = vec![Message::from("there")];
+        assert_eq!(run.next_some(&mut made, 0), 0);
+        assert_eq!(run.next_some(&mut made, 3), 5 + 9);
+        assert_eq!(run.messages(), 3);
+        assert_eq!(run.next_some(&mut made, 2), 600);
+        assert_eq!(made[0], "there");
+        assert_eq!(made[1..], messages[..5]);
+        assert_eq!((run.messages(), run.next().unwrap()), (1, "last".into()));
     }
 
     // Reads are large: what is one message of many octets must not be copied, nor a small one hold on to them.

@@ -30,11 +30,17 @@ pub const CASES: &[Case] = &[
     case("outbox: PUSH sends 1 KiB", |runtime, count| {
         runtime.block_on(send(1 << 10, count));
     }),
+    case("outbox: PUSH sends 16 B, 128 a call", |runtime, count| {
+        runtime.block_on(send_many(16, count));
+    }),
     case("inbox: PULL receives 16 B", |runtime, count| {
         runtime.block_on(receive(16, count));
     }),
     case("inbox: PULL receives 1 KiB", |runtime, count| {
         runtime.block_on(receive(1 << 10, count));
+    }),
+    case("inbox: PULL receives 16 B, 128 a call", |runtime, count| {
+        runtime.block_on(receive_many(16, count));
     }),
     case("fan-out: PUB sends 64 B to 8", |runtime, count| {
         let eight = (0..8).map(|_| Script::new("SUB").subscribe(b""));
@@ -52,6 +58,11 @@ pub const CASES: &[Case] = &[
         name: "REQ and REP: a round trip of 64 B",
         count: 5_000,
         run: |runtime, count| runtime.block_on(ask(count)),
+    },
+    Case {
+        name: "REQ and REP: a round trip of 64 B over tcp",
+        count: 5_000,
+        run: |runtime, count| runtime.block_on(ask_over_tcp(count)),
     },
     case("PUSH to PULL: 64 B over tcp", |runtime, count| {
         runtime.block_on(carry(count));
@@ -104,6 +115,25 @@ async fn send(size: usize, count: usize) {
     }
 }
 
+async fn send_many(size: usize, count: usize) {
+    let socket = PushSocket::new();
+    let adopted = socket.adopt(Script::new("PULL"));
+    adopted.expect("a runtime");
+    socket.wait_for_peers(1).await.expect("an open socket");
+    let body = vec![7; size];
+    let mut messages = Vec::with_capacity(AT_ONCE);
+    let mut left = count;
+    while left > 0 {
+        let some = left.min(AT_ONCE);
+        messages.extend((0..some).map(|_| Message::copy_from_slice(black_box(&body))));
+        socket
+            .send_many(&mut messages)
+            .await
+            .expect("an open socket");
+        left -= some;
+    }
+}
+
 /// The session that reads from a connection where everything is there, the inbox and the policy.
 async fn receive(size: usize, count: usize) {
     let socket = PullSocket::new();
@@ -113,6 +143,23 @@ async fn receive(size: usize, count: usize) {
         black_box(socket.recv().await.expect("an open socket"));
     }
 }
+
+async fn receive_many(size: usize, count: usize) {
+    let socket = PullSocket::new();
+    let adopted = socket.adopt(Script::new("PUSH").send(&body(size), count));
+    adopted.expect("a runtime");
+    let mut messages = Vec::with_capacity(AT_ONCE);
+    let mut left = count;
+    while left > 0 {
+        let received = socket.recv_many(&mut messages, AT_ONCE).await;
+        left -= received.expect("an open socket");
+        black_box(&messages);
+        messages.clear();
+    }
+}
+
+/// So many messages a call, where a call hands over many.
+const AT_ONCE: usize = 128;
 
 async fn publish(subscribers: Vec<Script>, topic: &str, count: usize) {
     // The sessions have their turn only between so many sends.
@@ -145,10 +192,22 @@ fn many_topics() -> Script {
 
 async fn ask(count: usize) {
     let (near, far) = tokio::io::duplex(64 << 10);
-    let replier = RepSocket::new();
+    let (requester, replier) = (ReqSocket::new(), RepSocket::new());
     replier.adopt(far).expect("a runtime");
-    let mut requester = ReqSocket::new();
     requester.adopt(near).expect("a runtime");
+    converse(requester, replier, count).await;
+}
+
+async fn ask_over_tcp(count: usize) {
+    let (requester, replier) = (ReqSocket::new(), RepSocket::new());
+    let at = replier.bind("tcp://127.0.0.1:0").await;
+    requester
+        .connect(at.expect("a free port"))
+        .expect("an endpoint");
+    converse(requester, replier, count).await;
+}
+
+async fn converse(mut requester: ReqSocket, replier: RepSocket, count: usize) {
     tokio::spawn(async move {
         loop {
             let request = replier.accept().await.expect("an open socket");

@@ -161,14 +161,14 @@ async fn rest<T>(socket: T) -> Play {
     pending().await
 }
 
-/// How many messages a call hands over, where a library has a call for many: as many as make 64 KiB, up to a hundred or so,
+/// How many messages a call hands over, where a library has a call for many: as many as make 16 KiB, up to a hundred or so,
 /// of those that come in a stream; one, where each waits for another.
 fn at_once(cell: &Cell) -> usize {
     let streams = cell.pattern.measure == Measure::Rate && cell.pattern.binds != Role::Route;
     let octets: usize = cell.sizes.iter().sum();
     let mean = octets / cell.sizes.len() * cell.frames;
     if streams {
-        (64 * KIB / mean).clamp(1, TURN)
+        (16 * KIB / mean).clamp(1, TURN)
     } else {
         1
     }
