@@ -28,6 +28,8 @@ pub(crate) struct FanOut {
     last: Vec<usize>,
     /// Whether the latter share what is pushed to them.
     sharing: bool,
+    /// Whether every message goes to them, as long as nothing changes, so that nobody has to be looked for.
+    alike: bool,
     /// Whether a slot has become another's since.
     changed: bool,
 }
@@ -75,6 +77,7 @@ impl FanOut {
             found: Vec::new(),
             last: Vec::new(),
             sharing: false,
+            alike: false,
             changed: false,
         }
     }
@@ -83,7 +86,7 @@ impl FanOut {
         if self.slots.contains_key(&pipe.id) {
             return;
         }
-        self.changed = true;
+        (self.changed, self.alike) = (true, false);
         let slot = self.free.pop().unwrap_or(self.pipes.len());
         self.slots.insert(pipe.id, slot);
         // A welcome message may fill it.
@@ -98,7 +101,7 @@ impl FanOut {
     /// Forgets `pipe`, and reports each topic that nobody wants any more.
     pub fn remove(&mut self, pipe: &Arc<Pipe>, orphaned: impl FnMut(&[u8])) {
         self.unsubscribe_all(pipe, orphaned);
-        self.changed = true;
+        (self.changed, self.alike) = (true, false);
         if let Some(slot) = self.slots.remove(&pipe.id) {
             self.pipes[slot] = None;
             self.full.remove(&slot);
@@ -108,20 +111,20 @@ impl FanOut {
 
     /// Forgets the subscriptions of `pipe`, whose connection is lost: it sends them again when it is back (S9).
     pub fn unsubscribe_all(&mut self, pipe: &Arc<Pipe>, orphaned: impl FnMut(&[u8])) {
-        self.waits_for = None;
+        (self.waits_for, self.alike) = (None, false);
         if let Some(slot) = self.slots.get(&pipe.id) {
             self.index.remove_peer(*slot, orphaned);
         }
     }
 
     pub fn subscribe(&mut self, pipe: &Arc<Pipe>, topic: &[u8]) -> Option<Added> {
-        self.waits_for = None;
+        (self.waits_for, self.alike) = (None, false);
         let slot = self.slots.get(&pipe.id)?;
         Some(self.index.insert(topic, *slot))
     }
 
     pub fn unsubscribe(&mut self, pipe: &Arc<Pipe>, topic: &[u8]) -> Option<Removed> {
-        self.waits_for = None;
+        (self.waits_for, self.alike) = (None, false);
         let slot = self.slots.get(&pipe.id)?;
         Some(self.index.remove(topic, *slot))
     }
@@ -146,6 +149,11 @@ impl FanOut {
         if waits && self.waits_still(queues, message) {
             return Fanned::Full;
         }
+        if self.alike
+            && let Some(due) = queues.push_shared(message)
+        {
+            return self.shared(due);
+        }
         self.find(message);
         if self.found.is_empty() {
             return Fanned::Done;
@@ -154,8 +162,7 @@ impl FanOut {
         let again = self.found.iter().eq(&self.last) && !self.changed;
         if self.sharing {
             if again && let Some(due) = queues.push_shared(message) {
-                self.copies += self.found.len();
-                return if due { Fanned::Due } else { Fanned::Done };
+                return self.shared(due);
             }
             self.end_sharing(queues, waits);
         }
@@ -170,6 +177,13 @@ impl FanOut {
         std::mem::swap(&mut self.found, &mut self.last);
         self.changed = false;
         Fanned::Done
+    }
+
+    /// A message was pushed to those who share. `due` if what they share is to be written.
+    #[inline]
+    fn shared(&mut self, due: bool) -> Fanned {
+        self.copies += self.last.len();
+        if due { Fanned::Due } else { Fanned::Done }
     }
 
     /// Queues `message` for one pipe (`ManualLastValue`).
@@ -250,11 +264,16 @@ impl FanOut {
             }
         }
         self.sharing = queues.open();
+        self.alike = self.sharing
+            && match self.audience {
+                Audience::Everyone => true,
+                Audience::Subscribers | Audience::Others => self.index.matches_alike(),
+            };
     }
 
     /// Somebody else gets this message, or there is no room for it, or a session has looked at what it shared.
     fn end_sharing(&mut self, queues: &mut Queues, waits: bool) {
-        self.sharing = false;
+        (self.sharing, self.alike) = (false, false);
         queues.part();
         if waits {
             // That may have filled a queue.
@@ -438,6 +457,42 @@ mod tests {
         assert!(publisher.fan_out.sharing);
         assert_eq!(publisher.waiting(), [6, 3]);
         assert_eq!(gone.outbox.waiting() - 2, 3);
+    }
+
+    #[tokio::test]
+    async fn where_all_want_everything_nobody_is_looked_for_until_somebody_comes_goes_or_changes_its_mind()
+     {
+        let mut publisher = Publisher::to(2).await;
+        let [one, two] = [0, 1].map(|peer| publisher.peers[peer].0.clone());
+        publisher.fan_out.subscribe(&one, b"");
+        let everybody = |publisher: &mut Publisher, alike| {
+            (0..3).for_each(|_| drop(publisher.send("a")));
+            assert!(publisher.fan_out.sharing);
+            assert_eq!(publisher.fan_out.alike, alike);
+        };
+        everybody(&mut publisher, false);
+        publisher.send("b");
+        assert_eq!(publisher.waiting(), [4, 3]);
+        publisher.fan_out.subscribe(&two, b"");
+        everybody(&mut publisher, true);
+        publisher.send("b");
+        assert_eq!(publisher.waiting(), [8, 7]);
+        publisher.fan_out.unsubscribe(&one, b"");
+        publisher.send("b");
+        assert_eq!(publisher.waiting(), [8, 8]);
+        publisher.fan_out.subscribe(&one, b"");
+        everybody(&mut publisher, true);
+        publisher.add().await;
+        everybody(&mut publisher, false);
+        assert_eq!(publisher.waiting(), [14, 14, 3]);
+        let three = publisher.peers[2].0.clone();
+        publisher.fan_out.subscribe(&three, b"");
+        everybody(&mut publisher, true);
+        publisher.fan_out.unsubscribe_all(&two, |_| {});
+        publisher.send("b");
+        publisher.fan_out.remove(&one, |_| {});
+        publisher.send("b");
+        assert_eq!(publisher.waiting(), [18, 17, 8]);
     }
 
     // S8

@@ -97,7 +97,26 @@ impl<P: Pattern> Socket<P> {
     /// Sends all of `messages` in their order, each as [`send`](Self::send) does, and leaves the vector empty.
     ///
     /// What a call costs beside the message is paid once for many of them: so a stream of small messages is sent fastest.
-    /// Between others that send by the same socket, some of them may come in a row.
+    /// A call takes its turn among others that send by the same socket after some dozens of messages.
+    ///
+    /// ```
+    /// # use jackstay::{Message, PullSocket, PushSocket};
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (push, pull) = (PushSocket::new(), PullSocket::new());
+    /// # push.connect(pull.bind("inproc://readings").await?)?;
+    /// let mut readings: Vec<Message> = (0..100).map(|n| format!("reading {n}").into()).collect();
+    /// push.send_many(&mut readings).await?;
+    /// assert!(readings.is_empty());
+    ///
+    /// let mut arrived = Vec::new();
+    /// while arrived.len() < 100 {
+    ///     pull.recv_many(&mut arrived, 100).await?;
+    /// }
+    /// assert_eq!(arrived[99], "reading 99");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     /// Dropped before it completes, what is not in `messages` any more was sent, and what still is was not.

@@ -157,6 +157,12 @@ impl<K: Copy + Eq + Hash> TopicIndex<K> {
         }
     }
 
+    /// Whether each peer that has a topic wants everything, so that all messages have the same matches.
+    pub(crate) fn matches_alike(&self) -> bool {
+        let everything = self.tree.find(&[]).and_then(|id| self.tree.value(id));
+        everything.map_or(0, Subscribers::len) == self.slots.len()
+    }
+
     /// Whether `peer` has a subscription to exactly `topic`.
     #[cfg(test)]
     pub(crate) fn contains(&self, topic: &[u8], key: K) -> bool {
@@ -284,6 +290,13 @@ impl Subscribers {
                 }
                 false
             }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(slots) => slots.len(),
         }
     }
 
