@@ -2,9 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::frame::{
-    FrameHeader, FrameKind, LONG_HEADER, SHORT_HEADER, encode_message, short_single,
-};
+use super::frame::{FrameHeader, FrameKind, LONG_HEADER, encode_message, short_single};
 use crate::message::Message;
 
 /// Whole messages one behind the other, in the octets that they arrived in.
@@ -109,20 +107,11 @@ impl Run {
     #[inline]
     pub(crate) fn next_and_size(&mut self, size: &mut usize) -> Option<Message> {
         let rest = self.octets.get(self.at..self.end)?;
-        // Most are a single short frame.
-        if let Some((len, body)) = short_single(rest) {
-            self.at += SHORT_HEADER + len;
+        if let Some((body, len)) = single(rest) {
+            self.at += rest.len() - body.len() + len;
             self.messages -= 1;
             *size += len;
             return Message::from_head_of(body, len);
-        }
-        let header = FrameHeader::parse(rest).ok()??;
-        if header.kind == FrameKind::Last {
-            let body = rest.get(header.header_len..)?;
-            self.at += header.header_len + header.body_len;
-            self.messages -= 1;
-            *size += header.body_len;
-            return Message::from_head_of(body, header.body_len);
         }
         let (message, len) = multipart(rest)?;
         self.at += len;
@@ -148,13 +137,23 @@ impl Run {
 /// The message at the head of `octets`, and how many octets it takes there.
 #[inline]
 fn decode(octets: &[u8]) -> Option<(Message, usize)> {
-    let header = FrameHeader::parse(octets).ok()??;
-    if header.kind != FrameKind::Last {
+    let Some((body, len)) = single(octets) else {
         return multipart(octets);
+    };
+    let whole = octets.len() - body.len() + len;
+    Some((Message::from_head_of(body, len)?, whole))
+}
+
+/// What is behind the header at the head of `octets`, and the length of the body there, if that is a message of one frame.
+#[inline(always)]
+fn single(octets: &[u8]) -> Option<(&[u8], usize)> {
+    // Most have a short header.
+    if let Some((len, body)) = short_single(octets) {
+        return Some((body, len));
     }
+    let header = FrameHeader::parse(octets).ok()??;
     let body = octets.get(header.header_len..)?;
-    let message = Message::from_head_of(body, header.body_len)?;
-    Some((message, header.header_len + header.body_len))
+    (header.kind == FrameKind::Last).then_some((body, header.body_len))
 }
 
 /// The message of several frames at the head of `octets`, and how many octets it takes there. If more than one of them has
