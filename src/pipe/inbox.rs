@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 
-use super::{Pipe, Push, ReadyList, buffers, lock, wake_later};
+use super::{Pipe, Push, ReadyList, buffers, lock, wake_after_task};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::stats::{Dropped, Drops, Stats};
@@ -464,7 +464,7 @@ impl Writer {
     fn tell(self) {
         match self {
             Self::Nobody => {}
-            Self::Session(session) => wake_later(&session),
+            Self::Session(session) => wake_after_task(&session),
             Self::Near(near) => {
                 if let Some(near) = near.upgrade() {
                     near.outbox.announce_room(&near);

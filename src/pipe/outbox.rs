@@ -3,14 +3,14 @@
 mod crossing;
 mod guard;
 mod queue;
+mod session;
 mod shared;
 mod wire;
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::time::timeout;
 
 use self::crossing::Crossing;
@@ -19,17 +19,17 @@ use self::guard::Guard;
 pub(super) use self::queue::Queue;
 pub(crate) use self::queue::{Claim, Life, Push};
 use self::queue::{Link, Signals};
+pub(crate) use self::session::Take;
 pub(crate) use self::shared::Share;
 pub(super) use self::shared::Shared;
-use self::wire::{Gate, Look, Tempo, Wire};
+use self::wire::{Gate, Wire};
 use super::outgoing::{Place, Queues, Woken};
-use super::{Load, Pipe, PipeConfig, ReadyList, Writing, lock, waking};
+use super::{Pipe, PipeConfig, ReadyList, lock, waking};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::stats::{Drops, Stats};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::transport::Stream;
+use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::zmtp::{Version, put_subscription};
 
 /// The queue towards one peer.
@@ -51,21 +51,6 @@ enum Home {
     Socket(Place),
     /// By itself: the pipes of two sockets in one process, so that neither locks what the other sends.
     Own(Box<Mutex<Queue>>),
-}
-
-/// What the session is to do.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Take {
-    /// Write what it was given.
-    Write,
-    /// Ask again when other tasks have had their turn.
-    Look,
-    /// Wait: what comes is left to its sender. [`cool`](Outbox::cool) ends that after a while.
-    Leave,
-    /// Close the connection: everything is written.
-    Drained,
-    /// Close the connection now.
-    Ended,
 }
 
 /// After so long, a sender that waits for its session looks whether that keeps up;
@@ -317,146 +302,6 @@ impl Outbox {
         }
     }
 
-    /// Hands the session everything that waits: commands first, then the messages, swapped into its empty buffer.
-    ///
-    /// `idle` is the stream that a sender may write to while the session has nothing in hand; none if what it writes has
-    /// to be encrypted first, or only the session can write to it. `replies` are the session's own commands (PONG); they
-    /// pass through here because nobody may write between the octets of a message that its sender has begun to write.
-    pub fn poll_take(
-        &self,
-        pipe: &Arc<Pipe>,
-        idle: Option<&Arc<Stream>>,
-        cx: &mut Context<'_>,
-        replies: &mut BytesMut,
-        into: &mut Writing,
-    ) -> Poll<Take> {
-        debug_assert!(into.is_empty());
-        let mut guard = self.peek();
-        if guard.shared().is_some() {
-            if replies.is_empty()
-                && let Some(left) = guard.leave_shared(idle, cx)
-            {
-                return Poll::Ready(left);
-            }
-            drop(guard);
-            self.part();
-            guard = self.lock();
-        }
-        let state = &mut *guard;
-        let Link::Wire(wire) = &mut state.link else {
-            return Poll::Ready(Take::Ended);
-        };
-        let batch = std::mem::take(&mut wire.taken);
-        if idle.is_some() {
-            wire.tempo.wrote(batch, wire.loop_size);
-        }
-        if state.life == Life::Ended {
-            return Poll::Ready(Take::Ended);
-        }
-        let commands = !wire.commands.is_empty() || !replies.is_empty();
-        if !commands && state.life == Life::Open && !wire.queue.is_begun() {
-            let look = wire.tempo.look(wire.queue.messages(), wire.queue.size());
-            if look != Look::Take || wire.queue.is_empty() {
-                wire.idle = idle.cloned();
-                if look == Look::Again {
-                    return Poll::Ready(Take::Look);
-                }
-                if wire.queue.is_empty() && wire.queue.is_roomy() && !into.is_roomy() {
-                    // The session is who gives it back.
-                    std::mem::swap(&mut wire.queue, into);
-                }
-                state.session = Some(cx.waker().clone());
-                self.signals.parked.store(true, Ordering::Release);
-                return match look {
-                    Look::Leave => Poll::Ready(Take::Leave),
-                    Look::Again | Look::Take => Poll::Pending,
-                };
-            }
-        }
-        if !commands && wire.queue.is_empty() {
-            return Poll::Ready(Take::Drained);
-        }
-        wire.idle = None;
-        self.signals.parked.store(false, Ordering::Release);
-        if !wire.queue.is_begun() && commands {
-            into.push_framed(replies);
-            replies.clear();
-            into.push_framed(&wire.commands);
-            wire.commands = Vec::new();
-            return Poll::Ready(Take::Write);
-        }
-        std::mem::swap(&mut wire.queue, into);
-        wire.taken = Load {
-            messages: into.messages(),
-            octets: into.size(),
-        };
-        self.signals
-            .direct
-            .store(wire.taken.messages <= 1, Ordering::Relaxed);
-        let room = state.wanted_room();
-        let ahead = state.caught_up();
-        drop(guard);
-        if let Some(writable) = room {
-            writable.announce(pipe);
-        }
-        wake_each(ahead);
-        Poll::Ready(Take::Write)
-    }
-
-    /// Ends the sharing that this queue takes part in. The sessions of the others have something to write, too.
-    fn part(&self) {
-        if let Home::Socket(place) = &self.home {
-            place.with(Queues::part_and_wake);
-        }
-    }
-
-    /// What a sender in a loop was to write has waited for a while. `false` if it has written since the last time; otherwise
-    /// the session takes what waits.
-    pub fn cool(&self) -> bool {
-        let mut guard = self.peek();
-        if let Link::Wire(wire) = &mut guard.link {
-            if std::mem::take(&mut wire.tended) {
-                return false;
-            }
-            wire.tempo = Tempo::Calm;
-            self.signals.parked.store(false, Ordering::Release);
-        }
-        true
-    }
-
-    /// Nothing has been written for a while: gives back what room the queue has and does not use.
-    pub fn shrink(&self) {
-        if let Link::Wire(wire) = &mut self.peek().link {
-            wire.queue.shrink();
-        }
-    }
-
-    /// Octets that the session has written so far, modulo 2^64 or 2^32.
-    pub fn written(&self) -> usize {
-        self.signals.written.load(Ordering::Relaxed)
-    }
-
-    /// Something came from the peer: the next message is likely an answer, and may be written by its sender.
-    pub fn heard(&self) {
-        self.signals.direct.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether nothing has changed for the session since it last found nothing to do. If something does from now on, the
-    /// session is woken.
-    pub fn is_parked(&self) -> bool {
-        self.signals.parked.load(Ordering::Acquire)
-    }
-
-    /// How long the pipe goes on; `cx` is woken when that changes.
-    pub fn life(&self, cx: &mut Context<'_>) -> Life {
-        let mut state = self.peek();
-        match &mut state.session {
-            Some(session) => session.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        state.life
-    }
-
     /// Waits until the pipe is no longer open.
     pub async fn closing(&self) -> Life {
         std::future::poll_fn(|cx| match self.life(cx) {
@@ -487,38 +332,6 @@ impl Outbox {
 
     pub fn is_ended(&self) -> bool {
         self.lock().life == Life::Ended
-    }
-
-    /// The connection is gone. The messages that it did not carry, `unsent` and the queued, stay in order (A4); the
-    /// commands are made anew for the next connection.
-    pub fn disconnected(&self, unsent: Writing) {
-        let mut guard = self.lock();
-        let state = &mut *guard;
-        let Link::Wire(wire) = &mut state.link else {
-            return;
-        };
-        wire.idle = None;
-        self.signals.parked.store(false, Ordering::Release);
-        wire.version = None;
-        wire.taken = Load::default();
-        wire.tempo = Tempo::Calm;
-        wire.commands.clear();
-        if wire.gate == Gate::Open {
-            wire.gate = Gate::Shut;
-        }
-        let mut rest = unsent.into_unsent();
-        if state.conflate && !wire.queue.is_empty() {
-            state
-                .dropped
-                .count(rest.messages(), |dropped| &mut dropped.conflated);
-            rest.clear();
-        }
-        rest.append(&std::mem::take(&mut wire.queue).into_unsent());
-        state.lost = rest.is_empty();
-        wire.queue = rest;
-        let ahead = state.caught_up();
-        drop(guard);
-        wake_each(ahead);
     }
 
     /// Waits until the session has taken what waits, as long as it writes fast.
@@ -552,12 +365,6 @@ impl Outbox {
             Poll::Pending
         })
         .await;
-    }
-
-    /// The session has written `n` octets.
-    pub fn wrote(&self, n: usize) {
-        let written = self.written().wrapping_add(n);
-        self.signals.written.store(written, Ordering::Relaxed);
     }
 
     /// What was left when the pipe ended.

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use tokio::task::yield_now;
+use tokio::task::{try_id, yield_now};
 
 use super::{Pipe, lock};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -139,6 +139,16 @@ pub(crate) fn waking(wakes: impl FnOnce()) {
 /// its waker, it would run before the runtime looks for what has arrived elsewhere.
 pub(crate) fn wake_later(waker: &Waker) {
     let _ = pin!(yield_now()).poll(&mut Context::from_waker(waker));
+}
+
+/// The same, but at once from what `block_on` runs itself: if that is over then, Tokio forgets whom it was to wake (1.54, on the
+/// current thread).
+pub(crate) fn wake_after_task(waker: &Waker) {
+    if try_id().is_some() {
+        wake_later(waker);
+    } else {
+        waker.wake_by_ref();
+    }
 }
 
 /// Counts a task as waiting until it is dropped.

@@ -408,6 +408,46 @@ fn a_socket_that_takes_messages_one_by_one_is_handed_them() {
     assert_eq!(pair.far.inbox.queued(), 1);
 }
 
+// A7, A14
+#[test]
+fn several_are_sent_within_the_process_as_far_as_there_is_room() {
+    let messages = vec![Message::from("message"); 9];
+    let push_some = |pair: &Pair| {
+        let outgoing = &pair.ours.outgoing;
+        outgoing.with(|sending| {
+            let queues = &mut sending.queues;
+            pair.near
+                .outbox
+                .try_push_some(queues, &messages, Claim::Turn)
+        })
+    };
+    let full = Push::Done { full: true };
+    // The mark of the one side that is there, and then of both.
+    let pair = Pair::new(false);
+    assert_eq!(push_some(&pair), (2, full));
+    assert_eq!(push_some(&pair), (0, Push::Full));
+    pair.meet(Far::default());
+    assert_eq!(announced(&pair.ours.writable), 1);
+    assert_eq!(push_some(&pair), (5, full));
+    assert_eq!(push_some(&pair), (0, Push::Full));
+    let stats = pair.near.outbox.stats();
+    assert_eq!((stats.messages_sent, stats.octets_sent), (7, 49));
+    assert_eq!(pair.far.inbox.queued(), 7);
+    pair.near.outbox.cut();
+    assert_eq!(push_some(&pair), (0, Push::Closed));
+    let immediate = Pair::new(true);
+    assert_eq!(push_some(&immediate), (0, Push::Full));
+    // One by one, where each has to be looked at.
+    let pair = Pair::new(false);
+    let far = pair.meet(Far {
+        intercepts: true,
+        ..Far::default()
+    });
+    assert_eq!(push_some(&pair), (1, Push::Done { full: false }));
+    assert_eq!(far.told().len(), 1);
+    assert_eq!(pair.near.outbox.stats().messages_sent, 1);
+}
+
 // S3
 #[test]
 fn a_subscription_within_the_process_goes_to_the_other_socket_at_once() {

@@ -466,7 +466,9 @@ mod tests {
         let [one, two] = [0, 1].map(|peer| publisher.peers[peer].0.clone());
         publisher.fan_out.subscribe(&one, b"");
         let everybody = |publisher: &mut Publisher, alike| {
-            (0..3).for_each(|_| drop(publisher.send("a")));
+            for _ in 0..3 {
+                publisher.send("a");
+            }
             assert!(publisher.fan_out.sharing);
             assert_eq!(publisher.fan_out.alike, alike);
         };

@@ -43,8 +43,8 @@ impl<P: Pattern> Socket<P> {
         self.core.try_recv()
     }
 
-    /// Waits for a message, and puts it and what is there behind it into `messages`, at the end, up to `limit`. How many they
-    /// are: none only if `limit` is 0.
+    /// Waits for a message, and puts it and what is there behind it into `messages`, at the end, up to `limit` and to 1,024 a
+    /// call. How many they are: none only if `limit` is 0.
     ///
     /// They come in the order of [`recv`](Self::recv). What a call costs beside the message is paid once for all of them: so
     /// a stream of small messages is received fastest. A hundred or so at a time are best, since memory that is used again
@@ -68,8 +68,8 @@ impl<P: Pattern> Socket<P> {
         self.core.receive_when_ready(attempt).await
     }
 
-    /// Puts the messages that are waiting into `messages`, at the end, up to `limit`. How many they are: none only if `limit`
-    /// is 0.
+    /// Puts the messages that are waiting into `messages`, at the end, up to `limit` and to 1,024 a call. How many they are:
+    /// none only if `limit` is 0.
     ///
     /// # Errors
     /// [`TryRecvError::Empty`] if none is waiting, [`TryRecvError::Closed`] if the socket is closed.
@@ -84,6 +84,9 @@ impl<P: Pattern> Socket<P> {
         self.core.try_recv_some(messages, limit)
     }
 }
+
+/// The most messages that are received by one call.
+const AT_ONCE: usize = 1024;
 
 impl Core {
     /// Waits for a message that `open` accepts; one that it does not is gone.
@@ -139,6 +142,8 @@ impl Core {
         messages: &mut Vec<Message>,
         limit: usize,
     ) -> Result<usize, TryRecvError> {
+        // While it takes them, others may come for ever.
+        let limit = limit.min(AT_ONCE);
         if limit == 0 {
             return Ok(0);
         }

@@ -23,7 +23,8 @@ use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 
 use crate::support::{
-    Transport, eventually, for_each_transport, join, number_of, numbered, peers, within,
+    Transport, assert_numbers, eventually, for_each_transport, join, number_of, numbered, peers,
+    within,
 };
 
 for_each_transport! {
@@ -31,7 +32,9 @@ for_each_transport! {
     recv_from,
     recv_with_peer,
     recv_subscription,
+    recv_many,
     send,
+    send_many,
     send_to,
     reserve,
     request,
@@ -195,6 +198,36 @@ async fn recv_subscription(over: Transport) {
     within(subscriber).await.unwrap();
 }
 
+async fn recv_many(over: Transport) {
+    let (push, pull) = (PushSocket::new(), PullSocket::builder().recv_hwm(7).build());
+    join(&pull, &push, over).await;
+    let sender = tokio::spawn(send_slowly(push, COUNT));
+    let mut messages = Vec::new();
+    let mut dropped = 0;
+    within(async {
+        for round in 0.. {
+            let (before, limit) = (messages.len(), 1 + round % 9);
+            let call = pull.recv_many(&mut messages, limit);
+            let received = dropped_after(polls(round).await, call).await;
+            let received = received.map_or(0, |received| {
+                let count = received.unwrap();
+                assert!((1..=limit).contains(&count), "{count}, up to {limit}");
+                count
+            });
+            assert_eq!(messages.len(), before + received);
+            dropped += usize::from(received == 0);
+            if messages.len() == COUNT {
+                break;
+            }
+            yield_now().await;
+        }
+    })
+    .await;
+    assert!(dropped > 0, "nothing was dropped");
+    assert_numbers(&messages, 0..COUNT);
+    within(sender).await.unwrap();
+}
+
 /// Reads until the end is announced; tells the numbers.
 async fn read_all(pull: PullSocket) -> Vec<usize> {
     let mut numbers = Vec::new();
@@ -232,6 +265,45 @@ async fn send(over: Transport) {
         "{} of {COUNT}",
         accepted.len()
     );
+}
+
+/// What was not sent is given up in one round, and sent before anything else in the next.
+async fn send_many(over: Transport) {
+    let push = PushSocket::builder().send_hwm(2).build();
+    let pull = PullSocket::builder().recv_hwm(2).build();
+    join(&pull, &push, over).await;
+    let mut numbers = 0..;
+    // Nobody reads yet, and this is more than the kernel takes.
+    let mut batch: Vec<_> = numbers.by_ref().take(1_000).map(large).collect();
+    yield_now().await;
+    let cut = dropped_after(1, push.send_many(&mut batch)).await;
+    let sent = 1_000 - batch.len();
+    assert!(cut.is_none() && sent > 0, "{sent} of 1,000");
+    assert_numbers(&batch, sent..1_000);
+    batch.clear();
+    let reader = tokio::spawn(read_all(pull));
+    let mut accepted: Vec<_> = (0..sent).collect();
+    let mut whole = 0;
+    for round in 0..COUNT / 2 {
+        batch.extend(numbers.by_ref().take(5 - batch.len()).map(large));
+        let all: Vec<_> = batch.iter().map(number_of).collect();
+        let call = push.send_many(&mut batch);
+        let sent = within(dropped_after(polls(round).await, call)).await;
+        let (gone, left) = all.split_at(all.len() - batch.len());
+        assert!(batch.iter().map(number_of).eq(left.iter().copied()));
+        accepted.extend_from_slice(gone);
+        if let Some(sent) = sent {
+            sent.unwrap();
+            assert_eq!(left, []);
+            whole += 1;
+        }
+        if round % 2 == 0 {
+            batch.clear();
+        }
+    }
+    within(push.send("end")).await.unwrap();
+    assert_eq!(within(reader).await.unwrap(), accepted);
+    assert!((1..COUNT / 2).contains(&whole), "{whole} whole");
 }
 
 async fn send_to(over: Transport) {

@@ -7,7 +7,7 @@ use jackstay::pattern::{CanReceive, Pattern};
 use jackstay::security::Security;
 #[cfg(feature = "curve")]
 use jackstay::security::{AnyClient, KeyPair};
-use jackstay::{Builder, Endpoint, PeerId, Socket, Stats};
+use jackstay::{Builder, Endpoint, Message, PeerId, RecvError, Socket, Stats};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -158,16 +158,20 @@ impl<P: CanReceive + 'static> Reader<P> {
         let (reads, stopped) = (socket.clone(), stop.clone());
         let task = tokio::spawn(async move {
             let mut stopped = std::pin::pin!(stopped.cancelled());
-            loop {
+            let mut messages = Vec::new();
+            for most in (1..9).cycle() {
                 tokio::select! {
                     biased;
-                    message = reads.recv() => match message {
-                        Ok(message) => book.take(&message),
-                        Err(_) => return book,
+                    received = receive(&reads, &mut messages, most) => if received.is_err() {
+                        break;
                     },
-                    () = &mut stopped => return book,
+                    () = &mut stopped => break,
                 };
+                for message in messages.drain(..) {
+                    book.take(&message);
+                }
             }
+            book
         });
         let socket = socket.clone();
         Self { socket, stop, task }
@@ -201,6 +205,20 @@ impl<P: CanReceive + 'static> Reader<P> {
         self.stop.cancel();
         within(self.task).await.expect("every message was in order")
     }
+}
+
+/// Receives a message alone, or up to `most` by the call for many.
+async fn receive<P: CanReceive>(
+    socket: &Socket<P>,
+    messages: &mut Vec<Message>,
+    most: usize,
+) -> Result<(), RecvError> {
+    if most == 1 {
+        messages.push(socket.recv().await?);
+    } else {
+        socket.recv_many(messages, most).await?;
+    }
+    Ok(())
 }
 
 /// What `socket` counts once everything has left it.

@@ -36,12 +36,22 @@ over_each_carrier! {
     conflate_counts_what_is_replaced,
 }
 
-/// Sends small messages of `sender`, `from` number to number.
+/// Sends small messages of `sender`, from number to number: a hundred one by one, and the next hundred by one call.
 async fn send<P: CanSend>(socket: &Socket<P>, sender: u32, numbers: std::ops::Range<u64>) {
+    let mut together = Vec::new();
     for number in numbers {
-        let note = Note::small(sender, number);
-        socket.send(note.message()).await.expect("it is open");
+        let message = Note::small(sender, number).message();
+        match number / 100 % 2 {
+            0 => socket.send(message).await.expect("it is open"),
+            _ => together.push(message),
+        }
+        if together.len() == 100 {
+            let sent = socket.send_many(&mut together).await;
+            sent.expect("it is open");
+        }
     }
+    let sent = socket.send_many(&mut together).await;
+    sent.expect("it is open");
 }
 
 async fn push_deals_everything_out(over: Carrier) {

@@ -10,13 +10,15 @@ use jackstay::{
 };
 
 use crate::support::{
-    Transport, event, eventually, for_each_transport, join, join_at, number_of, numbered, peers,
-    within,
+    Transport, assert_numbers, event, eventually, for_each_transport, join, join_at, many,
+    number_of, numbered, peers, within,
 };
 
 for_each_transport! {
     r8_dealer_adds_and_removes_nothing,
     r8_dealer_deals_round_and_waits_when_no_peer_has_room,
+    r8_dealer_deals_many_round_and_waits_with_the_rest,
+    r8_dealer_receives_many_from_all_its_peers,
     r9_a_message_to_an_unknown_peer_is_dropped_and_counted,
     r9_mandatory_gives_the_message_back,
     r9_a_full_peer_misses_its_message_by_default,
@@ -98,6 +100,66 @@ async fn r8_dealer_deals_round_and_waits_when_no_peer_has_room(over: Transport) 
     };
     within(async { tokio::join!(sent, received) }).await;
     assert_eq!(dealer.stats().dropped.total(), 0);
+}
+
+async fn r8_dealer_deals_many_round_and_waits_with_the_rest(over: Transport) {
+    let dealer = DealerSocket::builder().send_hwm(10).build();
+    let at = [over.fixed(), over.fixed()];
+    for at in &at {
+        dealer.connect(at).unwrap();
+    }
+    let mut messages = many(0..25);
+    assert_eq!(dealer.try_send_many(&mut messages), Ok(20));
+    assert_numbers(&messages, 20..25);
+    let received = async {
+        let routers = [RouterSocket::new(), RouterSocket::new()];
+        let mut all = BTreeSet::new();
+        for (router, at) in routers.iter().zip(&at) {
+            router.bind(at).await.unwrap();
+            for turn in 0..10 {
+                let n = number_of(&router.recv_from().await.unwrap().1);
+                assert!(n / 2 == turn && all.insert(n), "{n} is number {turn}");
+            }
+        }
+        while all.len() < 25 {
+            let (_, message) = tokio::select! {
+                waited = routers[0].recv_from() => waited.unwrap(),
+                waited = routers[1].recv_from() => waited.unwrap(),
+            };
+            assert!(all.insert(number_of(&message)));
+        }
+    };
+    let sent = dealer.send_many(&mut messages);
+    let (sent, ()) = within(async { tokio::join!(sent, received) }).await;
+    sent.unwrap();
+    assert!(messages.is_empty());
+    let stats = dealer.stats();
+    assert_eq!((stats.messages_sent, stats.dropped.total()), (25, 0));
+}
+
+async fn r8_dealer_receives_many_from_all_its_peers(over: Transport) {
+    let dealer = named("dealer");
+    let routers = [(); 2].map(|()| {
+        RouterSocket::builder()
+            .unroutable(Unroutable::Error)
+            .build()
+    });
+    for router in &routers {
+        join(router, &dealer, over).await;
+        for n in 0..12 {
+            let message = ("", n.to_string());
+            within(router.send_to(&name("dealer"), message))
+                .await
+                .unwrap();
+        }
+    }
+    eventually(|| dealer.stats().queued_in == 24).await;
+    let mut received = Vec::new();
+    assert_eq!(within(dealer.recv_many(&mut received, 100)).await, Ok(24));
+    assert!(received.iter().all(|message| message.len() == 2));
+    let numbers: Vec<_> = received.iter().map(number_of).collect();
+    let turns = [0..8, 0..8, 8..12, 8..12].map(Vec::from_iter);
+    assert_eq!(numbers, turns.concat());
 }
 
 async fn r9_a_message_to_an_unknown_peer_is_dropped_and_counted(over: Transport) {

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod blocking;
 mod dealer_router;
 mod lifecycle;
 mod pair;

@@ -3,11 +3,13 @@
 use jackstay::{ConnectError, EventKind, PairSocket, TrySendError};
 
 use crate::support::{
-    Transport, event, for_each_transport, join, number_of, numbered, peers, within,
+    Transport, assert_numbers, event, for_each_transport, join, many, number_of, numbered, peers,
+    within,
 };
 
 for_each_transport! {
     l3_both_sides_send_and_receive_in_order,
+    l3_both_sides_send_and_receive_many_in_order,
     l3_a_second_peer_is_refused_and_the_first_goes_on,
     l3_a_second_connect_is_an_error,
     l3_after_a_loss_a_new_peer_may_come,
@@ -39,6 +41,35 @@ async fn l3_both_sides_send_and_receive_in_order(over: Transport) {
         ),
         (3_000, 3_000)
     );
+}
+
+async fn l3_both_sides_send_and_receive_many_in_order(over: Transport) {
+    let (one, other) = (PairSocket::new(), PairSocket::new());
+    join(&one, &other, over).await;
+    let talk = async |pair: &PairSocket| {
+        let sent = async {
+            for begin in (0..3_000).step_by(150) {
+                let mut messages = many(begin..begin + 150);
+                pair.send_many(&mut messages).await.unwrap();
+            }
+        };
+        let received = async {
+            let mut received = Vec::new();
+            while received.len() < 3_000 {
+                pair.recv_many(&mut received, 100).await.unwrap();
+            }
+            assert_numbers(&received, 0..3_000);
+        };
+        tokio::join!(sent, received);
+    };
+    within(async { tokio::join!(talk(&one), talk(&other)) }).await;
+    for pair in [one, other] {
+        let stats = pair.stats();
+        assert_eq!(
+            (stats.messages_sent, stats.messages_received),
+            (3_000, 3_000)
+        );
+    }
 }
 
 async fn l3_a_second_peer_is_refused_and_the_first_goes_on(over: Transport) {

@@ -10,8 +10,8 @@ use jackstay::{
 };
 
 use crate::support::{
-    Transport, event, eventually, for_each_transport, for_each_wire, join, join_at, number_of,
-    numbered, peers, within,
+    Transport, assert_numbers, event, eventually, for_each_transport, for_each_wire, join, join_at,
+    many, number_of, numbered, peers, within,
 };
 
 for_each_transport! {
@@ -22,18 +22,24 @@ for_each_transport! {
     s3_the_last_cancel_stops_the_messages_at_the_publisher,
     s4_a_message_that_nobody_wants_is_gone,
     s4_a_full_subscriber_alone_misses_messages_and_they_are_counted,
+    s4_what_a_full_subscriber_misses_of_many_is_counted_one_by_one,
     s5_pub_discards_what_subscribers_send,
     s8_with_nodrop_a_publisher_waits_for_the_slowest,
     s8_with_nodrop_a_publisher_waits_at_a_limit_in_octets,
+    s8_with_nodrop_none_of_many_is_dropped,
     s9_ten_thousand_subscriptions_made_before_connect_all_take_effect,
     s9_subscriptions_are_replayed_at_a_reconnect,
     s9_a_subscription_reaches_publishers_that_come_later,
     s10_a_subscriber_filters_again_what_has_arrived,
+    s10_of_many_a_subscriber_gets_those_it_subscribed_to,
     s11_invert_matching_sends_what_was_not_subscribed,
+    s11_of_many_an_inverted_subscriber_gets_the_others,
     a13_a_second_connect_to_the_same_endpoint_does_nothing,
     a15_two_publishers_share_a_subscriber_evenly,
     a17_conflate_keeps_the_last_message,
+    a17_conflate_keeps_the_last_of_many,
     every_subscriber_of_many_gets_every_message,
+    every_subscriber_gets_every_message_of_one_call,
     every_message_is_counted_once,
 }
 
@@ -209,6 +215,47 @@ async fn s4_a_full_subscriber_alone_misses_messages_and_they_are_counted(over: T
     assert_eq!(publisher.peers().len(), 2);
 }
 
+async fn s4_what_a_full_subscriber_misses_of_many_is_counted_one_by_one(over: Transport) {
+    let publisher = PubSocket::builder().send_hwm(8).build();
+    let at = publisher.bind(over.any()).await.unwrap();
+    let [stuck, reader] = [(); 2].map(|()| SubSocket::builder().recv_hwm(8).build());
+    for sub in [&stuck, &reader] {
+        sub.subscribe("").unwrap();
+        join_at(&publisher, sub, &at).await;
+    }
+    within(publisher.wait_for_subscribers(2)).await.unwrap();
+    let large = |n: usize| Message::from((vec![0; 50_000], n.to_string()));
+    let mut read = Vec::new();
+    while publisher.stats().dropped.full < 100 {
+        let sent = read.len();
+        assert!(sent < 100_000, "nothing is dropped");
+        // No more than the one that reads has room for.
+        let mut messages: Vec<_> = (sent..sent + 7).map(large).collect();
+        within(publisher.send_many(&mut messages)).await.unwrap();
+        assert!(messages.is_empty());
+        while read.len() < sent + 7 {
+            within(reader.recv_many(&mut read, 7)).await.unwrap();
+        }
+    }
+    let sent = read.len();
+    assert_numbers(&read, 0..sent);
+    let stats = publisher.stats();
+    let all = 2 * sent as u64;
+    assert_eq!(stats.messages_sent + stats.dropped.full, all);
+    // The stuck one gets the rest, whole and in order.
+    let copies = sent - usize::try_from(stats.dropped.full).unwrap();
+    let mut rest = Vec::new();
+    while rest.len() < copies {
+        within(stuck.recv_many(&mut rest, 7)).await.unwrap();
+    }
+    let none = stuck.try_recv_many(&mut rest, 7);
+    assert_eq!(none, Err(TryRecvError::Empty));
+    let numbers: Vec<_> = rest.iter().map(number_of).collect();
+    let ordered = numbers.windows(2).all(|two| two[0] < two[1]);
+    assert!(ordered && numbers.len() == copies, "{numbers:?}");
+    assert!(rest.iter().all(|message| message[0].len() == 50_000));
+}
+
 async fn s5_pub_discards_what_subscribers_send(over: Transport) {
     let (publisher, xsub) = (PubSocket::new(), XSubSocket::new());
     join(&publisher, &xsub, over).await;
@@ -257,6 +304,34 @@ async fn nothing_is_dropped(publisher: &PubSocket, subs: [SubSocket; 2], over: T
     };
     within(async { tokio::join!(sent, received(&subs[0]), received(&subs[1])) }).await;
     assert_eq!(publisher.stats().dropped.total(), 0);
+}
+
+async fn s8_with_nodrop_none_of_many_is_dropped(over: Transport) {
+    let publisher = PubSocket::builder().send_hwm(2).on_full(OnFull::Wait);
+    let publisher = publisher.build();
+    let at = publisher.bind(over.any()).await.unwrap();
+    let subs = [(); 2].map(|()| SubSocket::builder().recv_hwm(2).build());
+    for sub in &subs {
+        sub.subscribe("").unwrap();
+        join_at(&publisher, sub, &at).await;
+    }
+    within(publisher.wait_for_subscribers(2)).await.unwrap();
+    let large = |n: usize| Message::from((vec![0; 50_000], n.to_string()));
+    let mut messages: Vec<_> = (0..500).map(large).collect();
+    let received = async |sub: &SubSocket| {
+        let mut received = Vec::new();
+        while received.len() < 500 {
+            sub.recv_many(&mut received, 3).await.unwrap();
+        }
+        assert_numbers(&received, 0..500);
+    };
+    let sent = publisher.send_many(&mut messages);
+    let (sent, (), ()) =
+        within(async { tokio::join!(sent, received(&subs[0]), received(&subs[1])) }).await;
+    sent.unwrap();
+    assert!(messages.is_empty());
+    let stats = publisher.stats();
+    assert_eq!((stats.messages_sent, stats.dropped.total()), (1_000, 0));
 }
 
 async fn s9_ten_thousand_subscriptions_made_before_connect_all_take_effect(over: Transport) {
@@ -328,6 +403,29 @@ async fn s10_a_subscriber_filters_again_what_has_arrived(over: Transport) {
     assert_eq!(sub.stats().dropped.unmatched, 1);
 }
 
+async fn s10_of_many_a_subscriber_gets_those_it_subscribed_to(over: Transport) {
+    let (publisher, sub) = subscribed(&["a", "b"], over).await;
+    let before = sub.stats().messages_received;
+    let mut messages = ["a1", "b1", "c1", "a2", "b2", "b3", "a3", "a4"]
+        .map(Message::from)
+        .to_vec();
+    publisher.send_many(&mut messages).await.unwrap();
+    eventually(|| sub.stats().messages_received == before + 7).await;
+    sub.unsubscribe("a").unwrap();
+    // Those that are not wanted do not count for the limit.
+    let mut received = Vec::new();
+    assert_eq!(within(sub.recv_many(&mut received, 2)).await, Ok(2));
+    assert_eq!(received, ["b1", "b2"]);
+    assert_eq!(sub.stats().dropped.unmatched, 2);
+    assert_eq!(sub.try_recv_many(&mut received, 0), Ok(0));
+    assert_eq!(sub.try_recv_many(&mut received, 9), Ok(1));
+    assert_eq!(received, ["b1", "b2", "b3"]);
+    let none = sub.try_recv_many(&mut received, 9);
+    assert_eq!(none, Err(TryRecvError::Empty));
+    let stats = sub.stats();
+    assert_eq!((stats.dropped.unmatched, stats.queued_in), (4, 0));
+}
+
 async fn s10_a_full_subscriber_stops_reading(over: Transport) {
     let publisher = PubSocket::builder()
         .send_hwm(1)
@@ -366,6 +464,28 @@ async fn s11_invert_matching_sends_what_was_not_subscribed(over: Transport) {
     assert_eq!(within(sub.recv()).await.unwrap(), "signal 1");
     assert_eq!(within(sub.recv()).await.unwrap(), "signal 2");
     assert_eq!(publisher.stats().messages_sent, 2);
+}
+
+async fn s11_of_many_an_inverted_subscriber_gets_the_others(over: Transport) {
+    let publisher = PubSocket::builder().invert_matching(true).build();
+    let sub = SubSocket::builder().invert_matching(true).build();
+    sub.subscribe("noise").unwrap();
+    join(&publisher, &sub, over).await;
+    within(publisher.wait_for_subscribers(1)).await.unwrap();
+    let mut messages = [
+        "noise 1", "hum 1", "signal 1", "noise 2", "hum 2", "signal 2",
+    ]
+    .map(Message::from)
+    .to_vec();
+    publisher.send_many(&mut messages).await.unwrap();
+    assert_eq!(publisher.stats().messages_sent, 4);
+    eventually(|| sub.stats().messages_received == 4).await;
+    // What has arrived is filtered again.
+    sub.subscribe("hum").unwrap();
+    let mut received = Vec::new();
+    assert_eq!(within(sub.recv_many(&mut received, 9)).await, Ok(2));
+    assert_eq!(received, ["signal 1", "signal 2"]);
+    assert_eq!(sub.stats().dropped.unmatched, 2);
 }
 
 async fn a13_a_second_connect_to_the_same_endpoint_does_nothing(over: Transport) {
@@ -435,6 +555,20 @@ async fn a17_conflate_keeps_the_last_message(over: Transport) {
     assert_eq!(sub.try_recv(), Err(TryRecvError::Empty));
 }
 
+async fn a17_conflate_keeps_the_last_of_many(over: Transport) {
+    let publisher = PubSocket::new();
+    let sub = SubSocket::builder().conflate(true).build();
+    sub.subscribe("").unwrap();
+    join(&publisher, &sub, over).await;
+    within(publisher.wait_for_subscribers(1)).await.unwrap();
+    publisher.send_many(&mut many(0..50)).await.unwrap();
+    eventually(|| sub.stats().messages_received == 50).await;
+    let mut received = Vec::new();
+    assert_eq!(within(sub.recv_many(&mut received, 9)).await, Ok(1));
+    assert_numbers(&received, 49..50);
+    assert_eq!(sub.stats().dropped.conflated, 49);
+}
+
 async fn every_subscriber_of_many_gets_every_message(over: Transport) {
     const SUBS: usize = 64;
     const MESSAGES: usize = 200;
@@ -455,6 +589,32 @@ async fn every_subscriber_of_many_gets_every_message(over: Transport) {
         }
     }
     assert_eq!(publisher.stats().messages_sent, (SUBS * MESSAGES) as u64);
+}
+
+// Some of them are kept once for all.
+async fn every_subscriber_gets_every_message_of_one_call(over: Transport) {
+    const SUBS: usize = 20;
+    const MESSAGES: usize = 5_000;
+    let publisher = PubSocket::builder().send_hwm(0).build();
+    let at = publisher.bind(over.any()).await.unwrap();
+    let subs: Vec<_> = (0..SUBS).map(|_| SubSocket::new()).collect();
+    for sub in &subs {
+        sub.subscribe("").unwrap();
+        sub.connect(&at).unwrap();
+    }
+    within(publisher.wait_for_subscribers(SUBS)).await.unwrap();
+    assert_eq!(publisher.try_send_many(&mut many(0..100)), Ok(100));
+    publisher.send_many(&mut many(100..MESSAGES)).await.unwrap();
+    for sub in &subs {
+        let mut received = Vec::new();
+        while received.len() < MESSAGES {
+            within(sub.recv_many(&mut received, 300)).await.unwrap();
+        }
+        assert_numbers(&received, 0..MESSAGES);
+    }
+    let stats = publisher.stats();
+    let copies = (SUBS * MESSAGES) as u64;
+    assert_eq!((stats.messages_sent, stats.dropped.total()), (copies, 0));
 }
 
 async fn every_message_is_counted_once(over: Transport) {
@@ -517,6 +677,21 @@ fn the_last_message_of_a_loop_leaves_although_its_runtime_stood_still() {
 // Whoever publishes to thousands holds their sessions up with each message.
 #[tokio::test]
 async fn a_publisher_to_many_lets_go_of_its_thread_the_oftener() {
+    let one_by_one = async |publisher: &PubSocket| {
+        for n in 0..1_600 {
+            publisher.send(numbered(n)).await.unwrap();
+        }
+    };
+    // 102,400 copies.
+    assert_eq!(turns_between(one_by_one).await, 3);
+    let at_once = async |publisher: &PubSocket| {
+        publisher.send_many(&mut many(0..1_600)).await.unwrap();
+    };
+    assert_eq!(turns_between(at_once).await, 3);
+}
+
+/// How many turns others have while 1,600 messages are sent to 64 subscribers.
+async fn turns_between(send: impl AsyncFn(&PubSocket)) -> usize {
     let publisher = PubSocket::builder()
         .on_full(OnFull::Wait)
         .send_hwm(0)
@@ -534,18 +709,17 @@ async fn a_publisher_to_many_lets_go_of_its_thread_the_oftener() {
         .unwrap();
     let turns = Arc::<AtomicUsize>::default();
     let others = turns.clone();
-    tokio::spawn(async move {
+    let going_on = tokio::spawn(async move {
         loop {
             others.fetch_add(1, Ordering::Relaxed);
             tokio::task::yield_now().await;
         }
     });
-    for n in 0..1_600 {
-        publisher.send(numbered(n)).await.unwrap();
-    }
-    // 102,400 copies.
-    assert_eq!(turns.load(Ordering::Relaxed), 3);
+    send(&publisher).await;
+    let had = turns.load(Ordering::Relaxed);
+    going_on.abort();
     for sub in &subs {
         assert_eq!(sub.stats().queued_in, 1_600);
     }
+    had
 }

@@ -5,7 +5,9 @@ use jackstay::{
     XSubSocket,
 };
 
-use crate::support::{Transport, eventually, for_each_transport, join, join_at, peers, within};
+use crate::support::{
+    Transport, assert_numbers, eventually, for_each_transport, join, join_at, many, peers, within,
+};
 
 for_each_transport! {
     s5_xpub_delivers_what_subscribers_send,
@@ -16,9 +18,12 @@ for_each_transport! {
     s8_manual_subscriptions_take_effect_when_they_are_granted,
     s6_a_leaving_peer_orphans_what_it_asked_for_in_manual_mode,
     s8_manual_last_value_goes_to_the_last_subscriber_only,
+    s8_the_last_value_is_the_first_of_many_only,
     s8_a_welcome_message_greets_each_peer,
     s12_xsub_subscribes_by_message_and_by_call,
+    s12_xsub_subscribes_by_messages_among_many,
     s12_xsub_sends_to_every_publisher,
+    s12_xsub_sends_many_to_every_publisher,
     an_xpub_that_reads_while_it_drops_what_is_too_much_for_it_stays_alive,
 }
 
@@ -208,6 +213,33 @@ async fn s8_manual_last_value_goes_to_the_last_subscriber_only(over: Transport) 
     }
 }
 
+async fn s8_the_last_value_is_the_first_of_many_only(over: Transport) {
+    let xpub = XPubSocket::builder()
+        .subscriptions(Subscriptions::ManualLastValue)
+        .build();
+    let [early, late] = two_subs(&xpub, over).await;
+    for sub in [&early, &late] {
+        sub.subscribe("t").unwrap();
+        let Subscription::Subscribe(peer, topic) = within(xpub.recv_subscription()).await.unwrap()
+        else {
+            panic!("no subscription")
+        };
+        xpub.subscribe_peer(peer, &topic).unwrap();
+    }
+    let texts = ["t: last value", "t: news", "t: more", "t: even more"];
+    let mut messages = texts.map(Message::from).to_vec();
+    xpub.send_many(&mut messages).await.unwrap();
+    assert!(messages.is_empty());
+    for (sub, expected) in [(&early, &texts[1..]), (&late, &texts[..])] {
+        let mut received = Vec::new();
+        while received.len() < expected.len() {
+            within(sub.recv_many(&mut received, 9)).await.unwrap();
+        }
+        assert_eq!(received, expected);
+    }
+    assert_eq!(xpub.stats().messages_sent, 7);
+}
+
 async fn s8_a_welcome_message_greets_each_peer(over: Transport) {
     let xpub = XPubSocket::builder().welcome_message("W").build();
     let at = xpub.bind(over.any()).await.unwrap();
@@ -241,6 +273,73 @@ async fn s12_xsub_subscribes_by_message_and_by_call(over: Transport) {
     xsub.send("\0never").await.unwrap();
     xsub.send("\0b").await.unwrap();
     assert_eq!(next(&xpub).await, "\0b");
+}
+
+async fn s12_xsub_subscribes_by_messages_among_many(over: Transport) {
+    let batch = [
+        "1", "\x01a", "2", "\x01b", "\0a", "3", "4", "\0never", "5", "\x01c",
+    ];
+    let one_by_one = async |xsub: &XSubSocket| {
+        for text in batch {
+            xsub.send(text).await.unwrap();
+        }
+    };
+    let at_once = async |xsub: &XSubSocket| {
+        let mut messages = batch.map(Message::from).to_vec();
+        xsub.send_many(&mut messages).await.unwrap();
+        assert!(messages.is_empty());
+    };
+    let tried = async |xsub: &XSubSocket| {
+        let mut messages = batch.map(Message::from).to_vec();
+        assert_eq!(xsub.try_send_many(&mut messages), Ok(batch.len()));
+    };
+    let expected = subscribes_and_sends(one_by_one, over).await;
+    assert_eq!(subscribes_and_sends(at_once, over).await, expected);
+    assert_eq!(subscribes_and_sends(tried, over).await, expected);
+}
+
+/// Checks what comes of nine messages of an XSUB, of which four change its subscriptions: whether it gets what it wants then,
+/// and how many messages it counts.
+async fn subscribes_and_sends(send: impl AsyncFn(&XSubSocket), over: Transport) -> u64 {
+    let (xpub, xsub) = (XPubSocket::new(), XSubSocket::new());
+    join(&xpub, &xsub, over).await;
+    send(&xsub).await;
+    let mut received = Vec::new();
+    while received.len() < 9 {
+        within(xpub.recv_many(&mut received, 4)).await.unwrap();
+    }
+    // Subscriptions may overtake messages, but not each other.
+    let (subscriptions, messages): (Vec<_>, Vec<_>) =
+        received.iter().partition(|message| message.first()[0] <= 1);
+    assert_eq!(subscriptions, ["\x01a", "\x01b", "\0a", "\x01c"]);
+    assert_eq!(messages, ["1", "2", "3", "4", "5"]);
+    let mut messages = ["a", "b", "c", "d"].map(Message::from).to_vec();
+    xpub.send_many(&mut messages).await.unwrap();
+    let mut received = Vec::new();
+    while received.len() < 2 {
+        within(xsub.recv_many(&mut received, 9)).await.unwrap();
+    }
+    assert_eq!(received, ["b", "c"]);
+    assert_eq!(xpub.try_recv(), Err(TryRecvError::Empty));
+    xsub.stats().messages_sent
+}
+
+async fn s12_xsub_sends_many_to_every_publisher(over: Transport) {
+    let xsub = XSubSocket::new();
+    let xpubs = [XPubSocket::new(), XPubSocket::new()];
+    for xpub in &xpubs {
+        join(xpub, &xsub, over).await;
+    }
+    xsub.send_many(&mut many(10..500)).await.unwrap();
+    for xpub in &xpubs {
+        let mut received = Vec::new();
+        while received.len() < 490 {
+            within(xpub.recv_many(&mut received, 100)).await.unwrap();
+        }
+        assert_numbers(&received, 10..500);
+    }
+    eventually(|| xsub.stats().queued_out == 0).await;
+    assert_eq!(xsub.stats().messages_sent, 980);
 }
 
 async fn s12_xsub_sends_to_every_publisher(over: Transport) {

@@ -12,6 +12,7 @@ pub mod seed;
 pub mod times;
 
 use std::future::{Future, poll_fn};
+use std::ops::Range;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -245,4 +246,16 @@ pub fn number_of(message: &Message) -> usize {
                 .ok()
         })
         .unwrap_or_else(|| panic!("{message:?} has no number"))
+}
+
+/// Messages that say these numbers.
+pub fn many(numbers: Range<usize>) -> Vec<Message> {
+    numbers.map(numbered).collect()
+}
+
+/// Fails the test unless `messages` say these numbers, in their order.
+#[track_caller]
+pub fn assert_numbers(messages: &[Message], numbers: Range<usize>) {
+    let there: Vec<_> = messages.iter().map(number_of).collect();
+    assert_eq!(there, numbers.collect::<Vec<_>>());
 }

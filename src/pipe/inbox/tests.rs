@@ -251,3 +251,136 @@ fn an_empty_queue_keeps_places_for_a_few_messages_and_not_for_many() {
         assert_eq!(places >= messages, kept, "{places} places");
     }
 }
+
+#[test]
+fn several_are_offered_as_far_as_there_is_room_and_announced_once() {
+    let (pipe, readable) = pipe(MARKS, false);
+    let messages = vec![Message::from("message"); 9];
+    let offer = |messages: &[Message], kept: usize| {
+        let (load, push) = pipe
+            .inbox
+            .offer(&pipe, messages, |room| room.saturating_sub(kept));
+        (load.messages, load.octets, push)
+    };
+    assert_eq!(
+        offer(&messages[..2], 0),
+        (2, 14, Push::Done { full: false })
+    );
+    assert_eq!(announced(&readable), 1);
+    // One place is another's.
+    assert_eq!(offer(&messages, 1), (1, 7, Push::Done { full: true }));
+    assert_eq!(offer(&messages, 1), (0, 0, Push::Full));
+    assert_eq!(offer(&messages, 0), (1, 7, Push::Done { full: true }));
+    assert_eq!(offer(&messages, 0), (0, 0, Push::Full));
+    assert_eq!(announced(&readable), 0);
+    let stats = pipe.inbox.stats();
+    assert_eq!((stats.messages_received, stats.octets_received), (4, 28));
+    // What the reader holds counts, too.
+    let mut batch = VecDeque::new();
+    assert!(pipe.inbox.refill(Load::default(), &mut batch).is_some());
+    assert_eq!(offer(&messages, 0), (0, 0, Push::Full));
+    pipe.inbox.free(load(3));
+    assert_eq!(offer(&messages, 0), (3, 21, Push::Done { full: true }));
+}
+
+#[test]
+fn several_are_offered_up_to_the_mark_in_octets() {
+    let (pipe, _) = pipe(MARKS, false);
+    let (large, half) = (Message::from(vec![7; 1_000]), Message::from(vec![7; 60]));
+    let offer = |messages: &[Message]| {
+        let (load, push) = pipe.inbox.offer(&pipe, messages, |room| room);
+        (load.messages, load.octets, push)
+    };
+    let full = Push::Done { full: true };
+    assert_eq!(offer(&[large.clone(), half.clone()]), (1, 1_000, full));
+    pipe.inbox.discard(|dropped| &mut dropped.unread);
+    assert_eq!(offer(&vec![half; 4]), (2, 120, full));
+}
+
+#[test]
+fn several_that_are_offered_arrive_as_they_would_one_by_one() {
+    let messages: Vec<Message> = vec![
+        "alone".into(),
+        "copied".into(),
+        ("two", "frames").into(),
+        vec![7; COPIED + 1].into(),
+        vec![8; COPIED].into(),
+        vec![9; COPIED].into(),
+        "".into(),
+    ];
+    let mut arrived = Vec::new();
+    for together in [1, messages.len()] {
+        let (pipe, _) = pipe(Marks::default(), false);
+        for some in messages.chunks(together) {
+            let (load, push) = pipe.inbox.offer(&pipe, some, |room| room);
+            let octets: usize = some.iter().map(Message::size).sum();
+            assert_eq!((load.messages, load.octets), (some.len(), octets));
+            assert_eq!(push, Push::Done { full: false });
+        }
+        let mut batch = VecDeque::new();
+        let taken = pipe.inbox.refill(Load::default(), &mut batch).unwrap();
+        assert_eq!(taken.messages, messages.len());
+        arrived.push(batch.len());
+        let came: Vec<_> = std::iter::from_fn(|| Arrival::next(&mut batch, &mut 0)).collect();
+        assert_eq!(came, messages);
+    }
+    assert_eq!(arrived[0], arrived[1]);
+}
+
+// A17
+#[test]
+fn of_several_that_are_offered_the_last_is_kept_if_it_conflates() {
+    let (pipe, _) = pipe(MARKS, true);
+    let messages = ["1", "2", "the last"].map(Message::from);
+    let (load, push) = pipe.inbox.offer(&pipe, &messages, |room| room);
+    assert_eq!((load.messages, push), (3, Push::Done { full: false }));
+    assert_eq!(pipe.inbox.queued(), 1);
+    let mut batch = VecDeque::new();
+    pipe.inbox.refill(Load::default(), &mut batch).unwrap();
+    assert_eq!(Arrival::next(&mut batch, &mut 0).unwrap(), "the last");
+    let stats = pipe.inbox.stats();
+    assert_eq!((stats.messages_received, stats.dropped.conflated), (3, 2));
+}
+
+// The last of a run leaves with it: its buffer is used again.
+#[test]
+fn some_are_taken_of_a_run_at_once_and_its_last_alone() {
+    let (pipe, _) = pipe(Marks::default(), false);
+    let messages = ["alone", "a", "bc", "def", "ghij"].map(Message::from);
+    pipe.inbox.offer(&pipe, &messages, |room| room);
+    let mut batch = VecDeque::new();
+    pipe.inbox.refill(Load::default(), &mut batch).unwrap();
+    let mut taken = Vec::new();
+    for (limit, expected) in [(9, (1, 5)), (2, (2, 3)), (9, (1, 3)), (9, (1, 4))] {
+        let load = Arrival::next_some(&mut batch, &mut taken, limit);
+        assert_eq!((load.messages, load.octets), expected);
+    }
+    assert_eq!(taken, messages);
+    assert!(batch.is_empty());
+}
+
+#[tokio::test]
+async fn a_session_is_woken_when_the_task_that_reads_lets_go_of_its_thread_and_outside_of_tasks_at_once()
+ {
+    let (pipe, _) = pipe(MARKS, false);
+    let counter = Arc::new(Counter::default());
+    let waker = Waker::from(counter.clone());
+    let waits = |pipe: &Pipe| {
+        let polled = pipe.inbox.poll_room(&mut Context::from_waker(&waker));
+        assert_eq!(polled, Poll::Pending);
+    };
+    push(&pipe, 4);
+    waits(&pipe);
+    assert_eq!(refill(&pipe, 0), Some(4));
+    let (reads, count) = (pipe.clone(), counter.clone());
+    let reader = tokio::spawn(async move {
+        reads.inbox.free(load(2));
+        count.count()
+    });
+    assert_eq!(reader.await.unwrap(), 0);
+    assert_eq!(counter.count(), 1);
+    push(&pipe, 2);
+    waits(&pipe);
+    pipe.inbox.free(load(2));
+    assert_eq!(counter.count(), 2);
+}

@@ -1,12 +1,17 @@
 mod ahead;
 mod direct;
+mod many;
 mod shared;
 mod tempo;
 
+use std::task::Context;
+
 use super::*;
+use crate::pipe::Writing;
 use crate::pipe::tests::{
     Counter, Session, announced, arrived, config, connected, idle, marks, take,
 };
+use crate::transport::Stream;
 
 const MOMENT: Duration = Duration::from_micros(1);
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::pipe::Push;
 
 impl Side<LoadBalance> {
     /// As a socket: pipes that have announced room are in the ring.
@@ -150,4 +151,65 @@ fn places_are_kept_in_turn_and_only_where_there_is_room() {
     side.look();
     side.goes_to(&one);
     assert!(side.send().is_none());
+}
+
+impl Side<LoadBalance> {
+    /// How many of `count` messages go to whom in one go.
+    fn send_some(&self, count: usize) -> Option<(usize, PeerId)> {
+        let messages = vec![Message::from("message"); count];
+        self.with(|policy, queues| {
+            let (sent, dealt) = policy.try_send_some(queues, &messages, Claim::Turn);
+            match dealt {
+                Dealt::To(pipe) => Some((sent, pipe.id)),
+                Dealt::Ahead(_) => panic!("nobody is ahead"),
+                Dealt::Nobody => {
+                    assert_eq!(sent, 0);
+                    None
+                }
+            }
+        })
+    }
+}
+
+// A16
+#[test]
+fn of_several_each_goes_to_the_next_while_there_is_another_with_room() {
+    let side = side(4);
+    let pipes = side.pipes::<3>();
+    let [one, two, three] = pipes.each_ref().map(|pipe| pipe.id);
+    for next in [one, two, three, one] {
+        assert_eq!(side.send_some(9), Some((1, next)));
+    }
+    // Two of them are full: the third gets what it has room for, and its turn is over with that.
+    for pipe in [&pipes[0], &pipes[1]] {
+        while pipe.outbox.push(&"aside".into(), Claim::Aside) != Push::Full {}
+    }
+    assert_eq!(side.send_some(2), Some((1, three)));
+    assert_eq!(side.send_some(1), Some((1, three)));
+    assert_eq!(side.send_some(9), Some((1, three)));
+    assert_eq!(side.send_some(9), None);
+    take(&pipes[1]);
+    side.look();
+    assert_eq!(side.send_some(3), Some((3, two)));
+    take(&pipes[0]);
+    side.look();
+    assert_eq!(side.send_some(9), Some((1, two)), "its turn was first");
+    assert_eq!(side.send_some(9), Some((4, one)));
+    assert_eq!(side.send_some(9), None);
+}
+
+#[test]
+fn whoever_is_far_ahead_sends_none_of_several() {
+    let side = side(0);
+    let [pipe] = side.pipes();
+    pipe.outbox.connected(&pipe, Version::V3_1);
+    let large = Message::from(vec![7; 1 << 20]);
+    pipe.outbox.push(&large, Claim::Aside);
+    let messages = vec![Message::from("message"); 3];
+    side.with(|policy, queues| {
+        let (sent, dealt) = policy.try_send_some(queues, &messages, Claim::Paced);
+        assert!(sent == 0 && matches!(dealt, Dealt::Ahead(_)));
+    });
+    take(&pipe);
+    assert_eq!(side.send_some(3), Some((3, pipe.id)));
 }
