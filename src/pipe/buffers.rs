@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
@@ -10,19 +11,46 @@ pub(crate) const ROOM: usize = 256 << 10;
 /// How many are kept for their next use.
 const KEPT: usize = 16;
 
-/// Buffers that nothing is read into. None holds anything.
-struct Spare(Mutex<Vec<BytesMut>>);
+/// More than so many are too many for a process that has next to nothing to read.
+const FEW: usize = 2;
+/// How long nobody has needed what is freed.
+const IDLE: Duration = Duration::from_secs(1);
 
-static SPARE: Spare = Spare(Mutex::new(Vec::new()));
+/// Buffers that nothing is read into. None holds anything.
+struct Spare(Mutex<Idle>);
+
+#[derive(Default)]
+struct Idle {
+    buffers: Vec<BytesMut>,
+    /// The fewest there were since `looked`: so many have not been needed.
+    least: usize,
+    looked: Option<Instant>,
+}
+
+static SPARE: Spare = Spare(Mutex::new(Idle {
+    buffers: Vec::new(),
+    least: 0,
+    looked: None,
+}));
 
 /// An empty buffer with [`ROOM`].
 pub(crate) fn take() -> BytesMut {
     SPARE.take()
 }
 
-/// Keeps `buffer` for its next use, if it is one of these.
-pub(crate) fn give_back(buffer: BytesMut) {
-    SPARE.give_back(buffer);
+/// Keeps `buffer` for its next use, if it is one of these. Whether more are kept now than a process needs that has next to
+/// nothing to read: then [`shrink`] should be called in a while.
+pub(crate) fn give_back(buffer: BytesMut) -> bool {
+    SPARE.give_back(buffer)
+}
+
+/// Frees those that nobody has needed for a second. Whether there are still as many.
+pub(crate) fn shrink(now: Instant) -> bool {
+    let left = SPARE.shrink(now);
+    if left == 0 {
+        lock(&SPENT.0).clear();
+    }
+    left > FEW
 }
 
 /// Buffers of large bodies. Their messages may still be read; when the last of one is gone, its buffer is free.
@@ -43,18 +71,37 @@ pub(crate) fn lend(body: &mut BytesMut, missing: usize) {
 
 impl Spare {
     fn take(&self) -> BytesMut {
-        let spare = lock(&self.0).pop();
+        let mut idle = lock(&self.0);
+        let spare = idle.buffers.pop();
+        idle.least = idle.least.min(idle.buffers.len());
+        drop(idle);
         spare.unwrap_or_else(|| BytesMut::with_capacity(ROOM))
     }
 
-    fn give_back(&self, mut buffer: BytesMut) {
+    fn give_back(&self, mut buffer: BytesMut) -> bool {
         buffer.clear();
-        if buffer.try_reclaim(ROOM) && buffer.capacity() < 2 * ROOM {
-            let mut spare = lock(&self.0);
-            if spare.len() < KEPT {
-                spare.push(buffer);
-            }
+        let fits = buffer.try_reclaim(ROOM) && buffer.capacity() < 2 * ROOM;
+        let buffers = &mut lock(&self.0).buffers;
+        if fits && buffers.len() < KEPT {
+            buffers.push(buffer);
         }
+        buffers.len() > FEW
+    }
+
+    /// How many are left.
+    fn shrink(&self, now: Instant) -> usize {
+        let mut idle = lock(&self.0);
+        let looked = idle.looked.get_or_insert(now);
+        if now.saturating_duration_since(*looked) < IDLE {
+            return idle.buffers.len();
+        }
+        *looked = now;
+        let needed = idle.buffers.len() - idle.least;
+        let needless = idle.buffers.split_off(needed);
+        idle.least = needed;
+        drop(idle);
+        drop(needless);
+        needed
     }
 }
 
@@ -114,13 +161,13 @@ mod tests {
         spare.give_back(buffer);
         let again = spare.take();
         assert_eq!((again.as_ptr(), again.len()), (place, 0));
-        assert_eq!(lock(&spare.0).len(), 0);
+        assert_eq!(lock(&spare.0).buffers.len(), 0);
     }
 
     #[test]
     fn only_a_free_buffer_of_the_right_size_is_kept_and_only_so_many() {
         let spare = spare();
-        let kept = || lock(&spare.0).len();
+        let kept = || lock(&spare.0).buffers.len();
         for (room, is_kept) in [
             (1, false),
             (ROOM - 1, false),
@@ -130,7 +177,7 @@ mod tests {
         ] {
             spare.give_back(BytesMut::with_capacity(room));
             assert_eq!(kept(), usize::from(is_kept), "{room}");
-            lock(&spare.0).clear();
+            lock(&spare.0).buffers.clear();
         }
         let mut buffer = BytesMut::zeroed(ROOM);
         let message = buffer.split_to(1).freeze();
@@ -144,12 +191,39 @@ mod tests {
         assert_eq!(kept(), KEPT);
     }
 
+    #[test]
+    fn those_that_nobody_needed_for_a_second_are_freed() {
+        let spare = spare();
+        let begin = Instant::now();
+        let kept_after = |seconds| {
+            let left = spare.shrink(begin + Duration::from_secs_f64(seconds));
+            assert_eq!(lock(&spare.0).buffers.len(), left);
+            left
+        };
+        let use_at_once = |count| {
+            let buffers: Vec<_> = (0..count).map(|_| spare.take()).collect();
+            for buffer in buffers {
+                spare.give_back(buffer);
+            }
+        };
+        use_at_once(5);
+        // It has not been looked before, and then not for long enough.
+        assert_eq!(kept_after(0.0), 5);
+        assert_eq!(kept_after(0.9), 5);
+        assert_eq!(kept_after(1.0), 5, "they were needed");
+        use_at_once(2);
+        assert_eq!(kept_after(2.0), 2);
+        assert_eq!(kept_after(3.0), 0);
+    }
+
     // Of the process, so that other tests may take some of them meanwhile.
     #[test]
     fn what_is_given_back_and_kept_is_there_for_all_connections() {
         assert!(take().capacity() >= ROOM);
-        (0..KEPT).for_each(|_| give_back(BytesMut::with_capacity(ROOM)));
-        assert!(!lock(&SPARE.0).is_empty());
+        for _ in 0..KEPT {
+            give_back(BytesMut::with_capacity(ROOM));
+        }
+        assert!(!lock(&SPARE.0).buffers.is_empty());
         for _ in 0..KEPT {
             let mut buffer = BytesMut::zeroed(LEN);
             drop(buffer.split());

@@ -43,7 +43,7 @@ pub(super) struct Pump<'a> {
     timer: Option<Pin<Box<Sleep>>>,
     /// How long what is queued may be left to its sender, if it is.
     left_until: Option<Instant>,
-    /// When to give back the room of queues that are empty, if no more is written until then than so many octets.
+    /// When to give back room that is not used: that of queues, if no more is written until then than so many octets.
     idle_at: Option<(Instant, usize)>,
 }
 
@@ -183,8 +183,11 @@ impl<'a> Pump<'a> {
             Poll::Ready(0) => return Poll::Ready(Err(DisconnectCause::Peer)),
             Poll::Ready(_) => {}
             Poll::Pending => {
-                release(&mut self.read);
-                release(self.engine.front(&mut self.read));
+                let mut many = release(&mut self.read);
+                many |= release(self.engine.front(&mut self.read));
+                if many && self.idle_at.is_none() {
+                    self.idle_at = Some((Instant::now() + IDLE, self.pipe.outbox.written()));
+                }
                 return Poll::Pending;
             }
         }
@@ -407,8 +410,9 @@ impl<'a> Pump<'a> {
                 self.left_until = (!cools).then_some(now + LEFT);
             }
             self.shrink(now);
-            if let (Some(due), Some(timer)) = (self.due(linger), &mut self.timer) {
-                timer.as_mut().reset(due);
+            match (self.due(linger), &mut self.timer) {
+                (Some(due), Some(timer)) => timer.as_mut().reset(due),
+                _ => self.timer = None,
             }
             if cools || !self.engine.output().is_empty() {
                 return Poll::Ready(Ok(()));
@@ -429,19 +433,18 @@ impl<'a> Pump<'a> {
             })
     }
 
-    /// Gives back the room of empty queues, if nothing was written for a while.
+    /// Gives back the room of empty queues, if nothing was written for a while, and what nobody reads into.
     fn shrink(&mut self, now: Instant) {
         let Some((_, before)) = self.idle_at.filter(|(at, _)| *at <= now) else {
             return;
         };
         let written = self.pipe.outbox.written();
-        if written != before || !self.writing.is_empty() {
-            self.idle_at = Some((now + IDLE, written));
-            return;
+        if written == before && self.writing.is_empty() {
+            self.writing.shrink();
+            self.pipe.outbox.shrink();
         }
-        self.idle_at = None;
-        self.writing.shrink();
-        self.pipe.outbox.shrink();
+        let again = buffers::shrink(now.into_std()) || self.writing.is_roomy();
+        self.idle_at = again.then_some((now + IDLE, written));
     }
 }
 
@@ -480,12 +483,13 @@ fn make_room(read: &mut BytesMut) {
     buffers::give_back(std::mem::replace(read, fresh));
 }
 
-/// Gives back what a connection does not need while nothing arrives.
-fn release(read: &mut BytesMut) {
-    if read.len() <= SMALL && read.capacity() > 2 * read.len() {
-        let rest = BytesMut::from(&read[..]);
-        buffers::give_back(std::mem::replace(read, rest));
+/// Gives back what a connection does not need while nothing arrives. Whether there are many of that.
+fn release(read: &mut BytesMut) -> bool {
+    if read.len() > SMALL || read.capacity() <= 2 * read.len() {
+        return false;
     }
+    let rest = BytesMut::from(&read[..]);
+    buffers::give_back(std::mem::replace(read, rest))
 }
 
 fn lost(error: io::Error) -> DisconnectCause {

@@ -47,13 +47,12 @@ impl Held {
         }
     }
 
-    /// Waits until no more of the heap is held than here, but for whole buffers to read into and a little.
+    /// Waits until no more of the heap is held than here, but for few buffers to read into and a little.
     pub async fn keeps_no_room(self) {
         let end = Instant::now() + PATIENCE;
         loop {
             let grown = Self::now().heap.saturating_sub(self.heap);
-            let beyond = grown % BUFFER;
-            if grown <= BUFFERS * BUFFER && beyond.min(BUFFER - beyond) <= LITTLE {
+            if grown <= FEW * BUFFER + LITTLE {
                 return;
             }
             assert!(Instant::now() < end, "{grown} octets more are kept");
@@ -158,6 +157,7 @@ const AT_A_TIME: usize = 8;
 const CHANCE: usize = 3 << 10;
 /// Room for some messages in a queue.
 const LITTLE: usize = 16 << 10;
-/// Octets of a buffer, and how many are kept.
+/// Octets of a buffer, how many are kept for the next connections, and where little is to be read.
 const BUFFER: usize = 256 << 10;
 const BUFFERS: usize = 16;
+const FEW: usize = 2;

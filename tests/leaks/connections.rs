@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jackstay::{PullSocket, PushSocket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::task::JoinSet;
 
 use crate::alone::{Held, alone, leaves_nothing};
 use crate::support::raw::{GREETING, Raw, frame, ready};
@@ -63,30 +64,33 @@ fn a_connection_within_the_process_leaves_nothing() {
     });
 }
 
-// Messages of a size for which no queue grows to a whole number of the buffers that the process keeps.
 #[test]
-fn a_connection_that_was_busy_gives_its_room_back() {
-    const MESSAGES: usize = 20_000;
+fn connections_that_were_busy_give_their_room_back() {
+    const PEERS: usize = 12;
     alone(|| async {
-        let (push, pull) = (PushSocket::new(), PullSocket::new());
+        let pull = PullSocket::new();
         let at = pull.bind(Transport::Tcp.any()).await.unwrap();
-        push.connect(at).unwrap();
-        let push = Arc::new(push);
-        let burst = async |count| {
-            let sender = push.clone();
-            let sent = tokio::spawn(async move {
-                for _ in 0..count {
-                    sender.send(vec![7; 1_300]).await.unwrap();
-                }
-            });
-            for _ in 0..count {
+        let pushes: Vec<_> = (0..PEERS).map(|_| Arc::new(PushSocket::new())).collect();
+        for push in &pushes {
+            push.connect(&at).unwrap();
+        }
+        let burst = async |each| {
+            let mut sent = JoinSet::new();
+            for push in pushes.iter().cloned() {
+                sent.spawn(async move {
+                    for _ in 0..each {
+                        push.send(vec![7; 1_300]).await.unwrap();
+                    }
+                });
+            }
+            for _ in 0..PEERS * each {
                 within(pull.recv()).await.unwrap();
             }
-            within(sent).await.unwrap();
+            within(sent.join_all()).await;
         };
         burst(1).await;
         let before = Held::now();
-        burst(MESSAGES).await;
+        burst(4_000).await;
         before.keeps_no_room().await;
     });
 }

@@ -333,8 +333,7 @@ fn subscriptions(stage: &mut Stage) -> Series {
         [
             "Subscriptions: what a topic takes, what a message costs",
             "Topics of 9 octets, spread over as many as 128 subscribers; each message of 64 B matches one, in no order. Targets: at most\n\
-             200 octets a topic; a cost that is flat or grows with the logarithm. Up to 4 MiB of the heap are buffers that the process keeps\n\
-             to read into, which weighs on the lines of 1,000 to 10,000 topics.",
+             200 octets a topic; a cost that is flat or grows with the logarithm.",
             "topics",
         ],
         &[
@@ -353,6 +352,7 @@ fn subscriptions(stage: &mut Stage) -> Series {
                 publisher.process.tell("knock 2")?;
                 crowd.process.tell("subscribe")?;
                 crowd.expect("heard")?;
+                thread::sleep(IDLE);
                 let heap = (publisher.heap()? - before) / topics as f64;
                 publisher.process.tell(&format!("send {topics}"))?;
                 thread::sleep(stage.window / 5);
@@ -619,6 +619,8 @@ impl Child {
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Without a letter for so long, those that are missing are lost.
 const QUIET: Duration = Duration::from_secs(2);
+/// As long as a library may keep memory that nobody needs.
+const IDLE: Duration = Duration::from_secs(3);
 /// Until what was taken for a handshake is given back.
 const SETTLING: Duration = Duration::from_millis(500);
 const MOMENT: Duration = Duration::from_millis(10);
