@@ -76,7 +76,8 @@ fn connections_that_were_busy_give_their_room_back() {
         }
         let burst = async |each| {
             let mut sent = JoinSet::new();
-            for push in pushes.iter().cloned() {
+            for push in &pushes {
+                let push = push.clone();
                 sent.spawn(async move {
                     for _ in 0..each {
                         push.send(vec![7; 1_300]).await.unwrap();
