@@ -138,8 +138,8 @@ impl Outbox {
         }
     }
 
-    /// The same of the first of `messages`, none of which is a lone one. How many are queued; and what became of the last of
-    /// them, or of the first if there are none.
+    /// The same of the first of `messages`. How many are queued; and what became of the last of them, or of the first if there
+    /// are none.
     #[inline(always)]
     pub fn try_push_some(
         &self,
@@ -147,6 +147,7 @@ impl Outbox {
         messages: &[Message],
         claim: Claim,
     ) -> (usize, Push) {
+        // Compiled by itself, one message costs less than as many as there may be.
         if let [message] = messages {
             let pushed = self.try_push(queues, message, claim);
             return (usize::from(matches!(pushed, Push::Done { .. })), pushed);
