@@ -95,7 +95,7 @@ fn credit_wakes_a_session_that_waits_for_room() {
         let pipe = pipe.clone();
         move || {
             for body in [1, 2, 3] {
-                assert_eq!(block_on(poll_fn(|cx| pipe.inbox.poll_room(cx))), 1);
+                block_on(poll_fn(|cx| pipe.inbox.poll_room(cx)));
                 let arrival = Arrival::Message(message(body));
                 pipe.inbox.append(&pipe, arrival, Load::one(1));
             }

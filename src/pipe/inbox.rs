@@ -152,7 +152,7 @@ impl Inbox {
         lock(&self.state).room()
     }
 
-    /// Appends messages, no more than [`poll_room`](Self::poll_room) gave. Wakes the reader at most once.
+    /// Appends messages of a writer for which there was [room](Self::poll_room) for one at least. Wakes the reader at most once.
     pub fn append(&self, pipe: &Arc<Pipe>, arrival: Arrival, load: Load) {
         let mut state = lock(&self.state);
         state.push(arrival, load);
@@ -195,12 +195,11 @@ impl Inbox {
             .count(1, |dropped| &mut dropped.forbidden);
     }
 
-    /// How many messages may be appended, once it is not none.
-    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<usize> {
+    /// Waits for room: for one message, or for half the mark if there was none.
+    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
-        let room = state.room();
-        if room > 0 {
-            return Poll::Ready(room);
+        if state.room() > 0 {
+            return Poll::Ready(());
         }
         state.writer = Writer::Session(cx.waker().clone());
         Poll::Pending
@@ -454,6 +453,7 @@ impl State {
     fn waiting_writer(&mut self) -> Writer {
         match &self.writer {
             Writer::Nobody => Writer::Nobody,
+            Writer::Session(_) if self.room() < self.marks.half() => Writer::Nobody,
             Writer::Session(_) => std::mem::replace(&mut self.writer, Writer::Nobody),
             Writer::Near(near) => Writer::Near(near.clone()),
         }

@@ -3,9 +3,10 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use super::outbox::{Queue, Share, Shared};
-use super::{lock, wake_later};
+use super::{lock, there_is_later, wake_later};
 use crate::message::Message;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -31,7 +32,14 @@ pub(crate) struct Queues {
     /// Made when a publisher first has use for it.
     shared: Option<Box<Shared>>,
     woken: Woken,
+    /// Since when each session that came back to look has found that its sender goes on in its loop.
+    loops_since: Option<Instant>,
+    /// For so long that the end of the loop may wait until one comes back.
+    steady: bool,
 }
+
+/// The end of a loop that has gone on for so long may wait for a millisecond or two.
+const STEADY: Duration = Duration::from_millis(16);
 
 /// The sessions that are woken when the lock is released.
 #[derive(Default)]
@@ -48,9 +56,12 @@ impl Woken {
         self.now.is_empty() && self.later.is_empty()
     }
 
-    fn wake(self) {
+    /// Where there is no later, as on the main thread, the sessions of a `steady` loop are not woken: they come back by themselves.
+    fn wake(self, steady: bool) {
         self.now.into_iter().for_each(Waker::wake);
-        self.later.iter().for_each(wake_later);
+        if !steady || there_is_later() {
+            self.later.iter().for_each(wake_later);
+        }
     }
 }
 
@@ -74,8 +85,9 @@ impl<P: ?Sized> Outgoing<P> {
         let outcome = act(&mut sending);
         if !sending.queues.woken.is_empty() {
             let woken = std::mem::take(&mut sending.queues.woken);
+            let steady = sending.queues.steady;
             drop(sending);
-            woken.wake();
+            woken.wake(steady);
         }
         outcome
     }
@@ -209,6 +221,14 @@ impl PlaceGuard<'_> {
         shared
             .filter(|_| self.shares)
             .map(|shared| shared.waiting())
+    }
+
+    /// A session has found, `now`, that its sender goes on in its loop, or that something waited in vain.
+    pub fn tended(&mut self, now: Option<Instant>) {
+        let queues = &mut self.sending.queues;
+        queues.loops_since = now.and(queues.loops_since).or(now);
+        let steady = now.zip(queues.loops_since);
+        queues.steady = steady.is_some_and(|(now, since)| now.duration_since(since) >= STEADY);
     }
 
     /// Wakes `session` after the next message, when the task that sends that lets go of its thread.

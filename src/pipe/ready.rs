@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{try_id, yield_now};
 
 use super::{Pipe, lock};
@@ -149,6 +150,12 @@ pub(crate) fn wake_after_task(waker: &Waker) {
     } else {
         waker.wake_by_ref();
     }
+}
+
+/// Whether what is woken [later](wake_later) is not woken at once: for tasks, and for all that a runtime of one thread runs.
+pub(crate) fn there_is_later() -> bool {
+    let one_thread = |runtime: Handle| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
+    try_id().is_some() || Handle::try_current().is_ok_and(one_thread)
 }
 
 /// Counts a task as waiting until it is dropped.

@@ -304,6 +304,8 @@ fn is_full(pipes: &[Option<Arc<Pipe>>], queues: &mut Queues, slot: usize) -> boo
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::pipe::PipeConfig;
     use crate::pipe::tests::{Session, config, left_by, marks, publisher};
@@ -509,11 +511,11 @@ mod tests {
         assert_eq!(publisher.waiting(), [38, 38]);
         assert_eq!(publisher.send("a"), Fanned::Full);
         let (pipe, session, _) = &mut publisher.peers[1];
-        assert!(pipe.outbox.cool());
+        assert!(pipe.outbox.cool(Instant::now()));
         session.octets();
         assert_eq!(publisher.send("a"), Fanned::Full, "the other one is");
         let (pipe, session, _) = &mut publisher.peers[0];
-        assert!(pipe.outbox.cool());
+        assert!(pipe.outbox.cool(Instant::now()));
         session.octets();
         assert_eq!(publisher.send("a"), Fanned::Done);
         for (pipe, ..) in &publisher.peers {

@@ -207,7 +207,9 @@ impl<'a> Pump<'a> {
             let most = if self.way == Way::Inbox {
                 let room = self.pipe.inbox.poll_room(cx);
                 self.paused = room.is_pending();
-                ready!(room)
+                ready!(room);
+                // What one read brought goes over the mark rather than wait here: its reader need not ask for it.
+                usize::MAX
             } else {
                 TURN
             };
@@ -342,7 +344,8 @@ impl<'a> Pump<'a> {
                         wake_later(cx.waker());
                     }
                     if take == Poll::Ready(Take::Leave) {
-                        self.left_until = Some(Instant::now() + LEFT);
+                        self.left_until
+                            .get_or_insert_with(|| Instant::now() + LEFT);
                     }
                     if self.writing.is_roomy() && self.idle_at.is_none() {
                         self.idle_at = Some((Instant::now() + IDLE, outbox.written()));
@@ -405,7 +408,7 @@ impl<'a> Pump<'a> {
                 return Poll::Ready(Err(End::Failed(error.into())));
             }
             let waited = self.left_until.is_some_and(|until| until <= now);
-            let cools = waited && self.pipe.outbox.cool();
+            let cools = waited && self.pipe.outbox.cool(now.into_std());
             if waited {
                 self.left_until = (!cools).then_some(now + LEFT);
             }

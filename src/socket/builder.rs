@@ -233,7 +233,8 @@ impl<P: Pattern> Builder<P> {
 }
 
 impl<P: Pattern> Builder<P> {
-    /// The high-water mark: how many messages from one peer may wait to be read. 0 is no limit. Default: 1,000.
+    /// The high-water mark: how many messages from one peer may wait to be read before no more are; what arrives in one
+    /// read, of up to 256 KiB, may go beyond. 0 is no limit. Default: 1,000.
     #[must_use]
     #[doc(alias = "ZMQ_RCVHWM")]
     pub fn recv_hwm(self, messages: usize) -> Self

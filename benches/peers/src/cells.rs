@@ -145,6 +145,11 @@ fn seats() -> Vec<Cell> {
             sizes: &MIXED,
             ..cell
         },
+        Cell {
+            pattern: &PUB_SEATS,
+            seat: Seat::Main,
+            ..cell
+        },
     ]
 }
 
@@ -241,6 +246,12 @@ static SEATS: Pattern = Pattern {
     name: "seats",
     title: "PUSH→PULL from other seats and in other shapes, messages a second",
     ..PUSH_PULL
+};
+
+static PUB_SEATS: Pattern = Pattern {
+    name: "seats/pub-sub",
+    title: SEATS.title,
+    ..PUB_SUB
 };
 
 #[cfg(test)]

@@ -81,25 +81,45 @@ fn octets_are_a_mark_too_and_one_message_always_fits() {
 }
 
 #[test]
-fn a_session_that_waits_for_room_is_woken_once_when_there_is_some() {
+fn a_session_that_waits_for_room_is_woken_once_when_half_is_free() {
     let (pipe, _) = pipe(MARKS, false);
     let counter = Arc::new(Counter::default());
     let waker = Waker::from(counter.clone());
     let mut cx = Context::from_waker(&waker);
     let woken = || counter.count();
-    assert_eq!(pipe.inbox.poll_room(&mut cx), Poll::Ready(4));
+    assert_eq!(pipe.inbox.poll_room(&mut cx), Poll::Ready(()));
     push(&pipe, 4);
     assert_eq!(pipe.inbox.poll_room(&mut cx), Poll::Pending);
     assert_eq!(refill(&pipe, 0), Some(4));
+    pipe.inbox.free(load(1));
     assert_eq!(woken(), 0);
     pipe.inbox.free(load(1));
     assert_eq!(woken(), 1);
     pipe.inbox.free(load(1));
     assert_eq!(woken(), 1);
-    push(&pipe, 2);
+    push(&pipe, 3);
     assert_eq!(pipe.inbox.poll_room(&mut cx), Poll::Pending);
-    assert_eq!(refill(&pipe, 2), Some(2));
+    assert_eq!(refill(&pipe, 1), Some(3));
+    assert_eq!(woken(), 1);
+    pipe.inbox.free(load(1));
     assert_eq!(woken(), 2);
+}
+
+#[test]
+fn what_came_with_one_read_may_go_over_the_mark_and_the_next_waits_until_half_of_that_is_free() {
+    let (pipe, _) = pipe(MARKS, false);
+    let counter = Arc::new(Counter::default());
+    let waker = Waker::from(counter.clone());
+    let mut cx = Context::from_waker(&waker);
+    push(&pipe, 3);
+    assert_eq!(pipe.inbox.poll_room(&mut cx), Poll::Ready(()));
+    push(&pipe, 7);
+    assert_eq!(pipe.inbox.poll_room(&mut cx), Poll::Pending);
+    assert_eq!(refill(&pipe, 0), Some(10));
+    pipe.inbox.free(load(7));
+    assert_eq!((pipe.inbox.room(), counter.count()), (1, 0));
+    pipe.inbox.free(load(1));
+    assert_eq!((pipe.inbox.room(), counter.count()), (2, 1));
 }
 
 #[test]

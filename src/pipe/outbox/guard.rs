@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Instant;
 
 use super::Take;
 use super::queue::{Link, Queue};
@@ -25,6 +26,13 @@ impl Guard<'_> {
         match self {
             Self::Socket(queue) => queue.shared(),
             Self::Here(_) | Self::Own(_) => None,
+        }
+    }
+
+    /// The session has found, `now`, that its sender goes on in its loop, or that something waited in vain.
+    pub(super) fn tended(&mut self, now: Option<Instant>) {
+        if let Self::Socket(queue) = self {
+            queue.tended(now);
         }
     }
 

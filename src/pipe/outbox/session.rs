@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::BytesMut;
 
@@ -122,16 +123,21 @@ impl Outbox {
         }
     }
 
-    /// What a sender in a loop was to write has waited for a while. `false` if it has written since the last time; otherwise
-    /// the session takes what waits.
-    pub fn cool(&self) -> bool {
+    /// What a sender in a loop was to write has waited for a while, until `now`. `false` if it has written since the last time;
+    /// otherwise the session takes what waits.
+    pub fn cool(&self, now: Instant) -> bool {
         let mut guard = self.peek();
         if let Link::Wire(wire) = &mut guard.link {
-            if std::mem::take(&mut wire.tended) {
-                return false;
+            let tended = std::mem::take(&mut wire.tended);
+            let in_vain = !tended && wire.tempo == Tempo::Loop && !wire.queue.is_empty();
+            if !tended {
+                wire.tempo = Tempo::Calm;
+                self.signals.parked.store(false, Ordering::Release);
             }
-            wire.tempo = Tempo::Calm;
-            self.signals.parked.store(false, Ordering::Release);
+            if tended || in_vain {
+                guard.tended(tended.then_some(now));
+            }
+            return !tended;
         }
         true
     }

@@ -22,7 +22,7 @@ pub(super) struct Wire {
     /// What the session has taken and not yet written.
     pub(super) taken: Load,
     pub(super) tempo: Tempo,
-    /// Its sender has written since the session last asked.
+    /// Its sender has written a queue that was full or long since the session last asked.
     pub(super) tended: bool,
     /// The stream, while a session is parked on it with nothing in hand. What is queued may be left to a sender.
     pub(super) idle: Option<Arc<Stream>>,
@@ -132,7 +132,10 @@ impl Wire {
         full: bool,
     ) -> bool {
         let lone = lone && self.queue.messages() == 1 && direct.load(Ordering::Relaxed);
-        (lone || full || self.queue.size() >= long) && self.write_all(direct)
+        let due = full || self.queue.size() >= long;
+        let written = (lone || due) && self.write_all(direct);
+        self.tended |= written && due;
+        written
     }
 
     /// Writes the queue if the connection is idle. `false` if anything is left.
@@ -154,7 +157,6 @@ impl Wire {
                 return false;
             }
         }
-        self.tended = true;
         true
     }
 

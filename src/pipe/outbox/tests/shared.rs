@@ -1,5 +1,7 @@
 //! What a sender in a loop keeps once for several peers.
 
+use std::time::Instant;
+
 use tokio::task::yield_now;
 
 use super::*;
@@ -217,7 +219,7 @@ async fn a_session_leaves_what_is_shared_while_that_grows_and_then_takes_it() {
     push_many(&config, 1);
     assert_eq!(looks(two), Poll::Ready(Take::Leave));
     let woken = two.session.woken.count();
-    assert!(one.pipe.outbox.cool());
+    assert!(one.pipe.outbox.cool(Instant::now()));
     assert_eq!(one.session.octets(), FRAME.repeat(6));
     assert_eq!(two.session.woken.count(), woken + 1);
     assert_eq!(two.session.octets(), FRAME.repeat(6));
@@ -247,7 +249,7 @@ async fn who_takes_its_queue_while_that_of_another_is_written_has_it_once() {
     assert_eq!(push_shared(&config, &"message".into()), Some(true));
     assert!(config.outgoing.with(|sending| sending.queues.write_next()));
     let [first, second] = &mut peers;
-    assert!(second.pipe.outbox.cool());
+    assert!(second.pipe.outbox.cool(Instant::now()));
     assert_eq!(second.session.octets(), FRAME.repeat(100));
     assert!(!config.outgoing.with(|sending| sending.queues.write_next()));
     assert_eq!(
@@ -272,7 +274,7 @@ async fn whoever_is_parked_calm_ended_or_not_connected_does_not_share() {
     assert_eq!(share(&pipe), None, "it would have to be woken");
     push(&pipe, Claim::Many);
     assert_eq!(share(&pipe), Some(Share::Part));
-    pipe.outbox.cool();
+    pipe.outbox.cool(Instant::now());
     assert_eq!(share(&pipe), None, "it is no loop");
     let Peer { pipe, .. } = peer(&config).await;
     pipe.outbox.end(Life::Draining(None));

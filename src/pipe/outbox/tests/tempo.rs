@@ -1,5 +1,7 @@
 //! A sender in a loop, to which the session leaves its queue.
 
+use std::time::{Duration, Instant};
+
 use tokio::task::yield_now;
 
 use super::*;
@@ -81,7 +83,7 @@ async fn a_session_that_took_all_of_a_long_batch_waits_for_the_end_of_the_loop()
 #[tokio::test]
 async fn what_was_left_is_taken_after_a_while_in_any_case() {
     let (pipe, mut session, _far) = left().await;
-    assert!(pipe.outbox.cool());
+    assert!(pipe.outbox.cool(Instant::now()));
     assert!(!pipe.outbox.is_parked());
     assert_eq!(session.octets(), FRAME.repeat(2));
 }
@@ -92,9 +94,76 @@ async fn a_sender_that_goes_on_writing_is_left_to_it() {
     push_many(&pipe, 98);
     arrived(&far, FRAME.len() * 100).await;
     push_many(&pipe, 1);
-    assert!(!pipe.outbox.cool(), "it has written");
-    assert!(pipe.outbox.cool(), "and not since");
+    assert!(!pipe.outbox.cool(Instant::now()), "it has written");
+    assert!(pipe.outbox.cool(Instant::now()), "and not since");
     assert_eq!(session.octets(), FRAME);
+}
+
+/// The session has found for 16 ms that its sender fills the queue, and leaves that to it.
+async fn steady() -> (Arc<Pipe>, Session, Arc<Stream>, Instant) {
+    let (pipe, mut session, far) = left().await;
+    let begin = Instant::now();
+    let end = begin + Duration::from_millis(16);
+    for (filled, now) in [(98, begin), (100, end)] {
+        push_many(&pipe, filled);
+        assert!(!pipe.outbox.cool(now));
+    }
+    arrived(&far, FRAME.len() * 200).await;
+    assert_eq!(session.looks(), Poll::Ready(Take::Leave));
+    (pipe, session, far, end)
+}
+
+#[test]
+fn the_end_of_a_long_loop_on_the_main_thread_waits_for_its_session_to_come_back() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (pipe, mut session, _far, now) = steady().await;
+        let woken = session.woken.count();
+        push_many(&pipe, 2);
+        assert_eq!(session.woken.count(), woken);
+        assert!(pipe.outbox.cool(now));
+        assert_eq!(session.octets(), FRAME.repeat(2));
+        // That was in vain: the next end wakes it.
+        writes(&pipe, &mut session, MANY);
+        assert_eq!(session.looks(), Poll::Ready(Take::Leave));
+        let woken = session.woken.count();
+        push_many(&pipe, 1);
+        assert_eq!(session.woken.count(), woken + 1);
+    });
+}
+
+#[tokio::test]
+async fn the_end_of_a_long_loop_of_a_task_or_on_one_thread_is_taken_when_that_lets_go() {
+    let (pipe, mut session, far, _) = steady().await;
+    let woken = session.woken.count();
+    push_many(&pipe, 1);
+    assert_eq!(session.woken.count(), woken);
+    yield_now().await;
+    assert_eq!(session.woken.count(), woken + 1);
+    push_many(&pipe, 99);
+    arrived(&far, FRAME.len() * 100).await;
+    assert_eq!(session.looks(), Poll::Ready(Take::Leave));
+    let sender = pipe.clone();
+    tokio::spawn(async move { push_many(&sender, 1) })
+        .await
+        .unwrap();
+    assert_eq!(session.woken.count(), woken + 2);
+}
+
+// What is written since the connection was idle says nothing of a loop.
+#[tokio::test]
+async fn a_lone_message_that_its_sender_writes_is_no_loop() {
+    let (pipe, mut session, _far) = left().await;
+    assert_eq!(session.octets(), FRAME.repeat(2));
+    assert_eq!(session.looks(), Poll::Pending);
+    pipe.outbox.heard();
+    assert_eq!(push(&pipe, Claim::Turn), Push::Done { full: false });
+    assert_eq!(pipe.outbox.waiting(), 0, "written");
+    assert!(pipe.outbox.cool(Instant::now()));
 }
 
 #[tokio::test]
