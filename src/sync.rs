@@ -5,7 +5,12 @@
 //!
 //! What belongs to the process and not to a socket comes from the standard library: spare buffers, the next number of a peer.
 
+use std::time::Duration;
+
 pub(crate) use std::sync::{LazyLock, Mutex, MutexGuard, atomic};
+
+/// How long a thread looks for what may come at once before it sleeps.
+pub(crate) const MOMENT: Duration = Duration::from_micros(20);
 
 pub(crate) use tokio::runtime::Handle;
 pub(crate) use tokio::sync::Notify;

@@ -7,6 +7,9 @@ pub use self::notify::Notify;
 #[path = "../model/notify.rs"]
 pub mod notify;
 
+/// No time passes here.
+pub const MOMENT: std::time::Duration = std::time::Duration::ZERO;
+
 /// Made anew in each execution.
 pub struct LazyLock<T: Sync + 'static>(shuttle::lazy_static::Lazy<T>);
 

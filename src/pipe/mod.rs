@@ -11,6 +11,7 @@
 mod batch;
 pub(crate) mod buffers;
 mod inbox;
+mod lookout;
 mod outbox;
 mod outgoing;
 mod ready;
@@ -132,6 +133,10 @@ impl Pipe {
 
     /// The two halves of an in-process pair know each other's sockets, and can be read from now on.
     pub fn meet(self: &Arc<Self>, far: &Arc<Self>, ours: &PipeConfig, theirs: &PipeConfig) {
+        for side in [ours, theirs] {
+            side.readable.expect_near();
+            side.writable.expect_near();
+        }
         self.inbox.open(self, ours.readable.clone());
         far.inbox.open(far, theirs.readable.clone());
         self.outbox.announce_room(self);

@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{try_id, yield_now};
 
+use super::lookout::Lookout;
 use super::{Pipe, lock};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, Notify};
@@ -25,6 +26,7 @@ pub(crate) struct ReadyList {
     wake: Wake,
     waiting: AtomicUsize,
     wakeup: Notify,
+    lookout: Lookout,
 }
 
 /// Whom an announcement wakes.
@@ -47,7 +49,13 @@ impl ReadyList {
             wake,
             waiting: AtomicUsize::new(0),
             wakeup: Notify::new(),
+            lookout: Lookout::default(),
         }
+    }
+
+    /// Some of the pipes lead to sockets of this process.
+    pub fn expect_near(&self) {
+        self.lookout.expect_near();
     }
 
     /// Adds `pipe` and wakes whoever waits.
@@ -110,6 +118,11 @@ impl ReadyList {
     /// Dropped while it waits, it passes a wake-up that was meant for it to the next task.
     pub async fn until<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = attempt() {
+            return value;
+        }
+        if self.lookout.sees(|| self.any.load(Ordering::Acquire))
+            && let Some(value) = attempt()
+        {
             return value;
         }
         let _waiting = Waiting::enter(&self.waiting);
