@@ -25,7 +25,9 @@ pub(crate) use self::batch::Writing;
 pub(crate) use self::inbox::{Arrival, Inbox, Load};
 pub(crate) use self::outbox::{Claim, FarSocket, Life, Outbox, Push, Share, Take};
 pub(crate) use self::outgoing::{Outgoing, Queues, Sending};
-pub(crate) use self::ready::{ReadyList, Wake, there_is_later, wake_after_task, wake_later, waking};
+pub(crate) use self::ready::{
+    ReadyList, Wake, there_is_later, wake_after_task, wake_later, waking,
+};
 
 use crate::monitor::PeerInfo;
 use crate::options::Marks;

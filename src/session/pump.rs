@@ -344,8 +344,7 @@ impl<'a> Pump<'a> {
                         wake_later(cx.waker());
                     }
                     if take == Poll::Ready(Take::Leave) {
-                        self.left_until
-                            .get_or_insert_with(|| Instant::now() + LEFT);
+                        self.left_until.get_or_insert_with(|| Instant::now() + LEFT);
                     }
                     if self.writing.is_roomy() && self.idle_at.is_none() {
                         self.idle_at = Some((Instant::now() + IDLE, outbox.written()));
