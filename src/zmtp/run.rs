@@ -1,5 +1,7 @@
 //! [`Run`]: whole messages, still framed as they came.
 
+use std::ops::Range;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::frame::{FrameHeader, FrameKind, LONG_HEADER, encode_message, short_single};
@@ -156,35 +158,43 @@ fn single(octets: &[u8]) -> Option<(&[u8], usize)> {
     (header.kind == FrameKind::Last).then_some((body, header.body_len))
 }
 
-/// The message of several frames at the head of `octets`, and how many octets it takes there. If more than one of them has
+/// The message of several frames at the head of `octets`, and how many octets it takes there. If more than two of them have
 /// any, all share one copy.
 fn multipart(octets: &[u8]) -> Option<(Message, usize)> {
-    let mut bodies = Vec::with_capacity(FRAMES);
-    let (mut at, mut filled) = (0, 0);
+    let (mut at, mut count, mut filled) = (0, 0, 0);
     loop {
-        let header = FrameHeader::parse(octets.get(at..)?).ok()??;
-        let body = at + header.header_len;
-        at = body + header.body_len;
-        filled += usize::from(header.body_len > 0);
-        bodies.push(body..at);
-        if header.kind == FrameKind::Last {
+        let (body, last) = frame(octets, at)?;
+        at = body.end;
+        count += 1;
+        filled += usize::from(!body.is_empty());
+        if last {
             break;
         }
     }
-    let mut frames = Vec::with_capacity(bodies.len());
-    if filled > 1 {
-        let whole = Bytes::copy_from_slice(octets.get(..at)?);
-        frames.extend(bodies.into_iter().map(|body| whole.slice(body)));
-    } else {
-        for body in bodies {
-            frames.push(Bytes::copy_from_slice(octets.get(body)?));
-        }
+    let whole = octets
+        .get(..at)
+        .filter(|_| filled > 2)
+        .map(Bytes::copy_from_slice);
+    let mut frames = Vec::with_capacity(count);
+    let mut next = 0;
+    while next < at {
+        let (body, _) = frame(octets, next)?;
+        next = body.end;
+        frames.push(match &whole {
+            Some(whole) => whole.slice(body),
+            None => Bytes::copy_from_slice(octets.get(body)?),
+        });
     }
     Some((Message::from_vec(frames)?, at))
 }
 
-/// So many frames most messages of several have at most.
-const FRAMES: usize = 4;
+/// Where the body of the frame that begins at `at` is, and whether it is the last of its message.
+#[inline]
+fn frame(octets: &[u8], at: usize) -> Option<(Range<usize>, bool)> {
+    let header = FrameHeader::parse(octets.get(at..)?).ok()??;
+    let body = at + header.header_len;
+    Some((body..body + header.body_len, header.kind == FrameKind::Last))
+}
 
 #[cfg(test)]
 mod tests {
