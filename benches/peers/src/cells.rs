@@ -146,6 +146,11 @@ fn seats() -> Vec<Cell> {
             ..cell
         },
         Cell {
+            transport: Transport::Inproc,
+            seat: Seat::Main,
+            ..cell
+        },
+        Cell {
             pattern: &PUB_SEATS,
             seat: Seat::Main,
             ..cell
@@ -250,7 +255,7 @@ static SEATS: Pattern = Pattern {
 
 static PUB_SEATS: Pattern = Pattern {
     name: "seats/pub-sub",
-    title: SEATS.title,
+    title: "PUB→SUB without drops from another seat, messages a second",
     ..PUB_SUB
 };
 
