@@ -222,6 +222,10 @@ impl<P: Pattern> Socket<P> {
     where
         P: CanSend,
     {
+        self.0.try_send_many_as(Claim::Paced, messages)?;
+        if messages.is_empty() {
+            return Ok(());
+        }
         block_on(self.0.send_many(messages))
     }
 
@@ -237,6 +241,10 @@ impl<P: Pattern> Socket<P> {
     where
         P: CanSend,
     {
+        self.0.try_send_many_as(Claim::Paced, messages)?;
+        if messages.is_empty() {
+            return Ok(());
+        }
         block_on_for(limit, self.0.send_many(messages)).unwrap_or(Ok(()))
     }
 }

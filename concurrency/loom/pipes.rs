@@ -178,6 +178,7 @@ impl Session {
             cx,
             &mut replies,
             &mut self.writing,
+            std::time::Instant::now(),
         );
         match take {
             Poll::Ready(Take::Look) => {

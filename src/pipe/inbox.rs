@@ -17,8 +17,7 @@ use crate::zmtp::Run;
 /// The queue from one peer.
 ///
 /// The writer (a session, or the far outbox of an in-process pair) appends; the reader swaps the whole queue for its own
-/// empty one and takes from that without the lock. What the reader holds still counts against the marks, so they are
-/// exact.
+/// empty one and takes from that without the lock. What the reader holds still counts against the marks.
 pub(crate) struct Inbox {
     state: Mutex<State>,
 }
@@ -35,6 +34,8 @@ struct State {
     queue: VecDeque<Arrival>,
     /// What the queue holds.
     queued: Load,
+    /// How much of that are events.
+    events: usize,
     /// What the reader holds and has not given credit for.
     held: Load,
     marks: Marks,
@@ -99,6 +100,7 @@ impl Inbox {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
                 queued: Load::default(),
+                events: 0,
                 held: Load::default(),
                 marks,
                 conflate,
@@ -166,13 +168,14 @@ impl Inbox {
     /// Appends a message of the socket's own, whatever the mark says: a subscription event, a notification.
     pub fn push_event(&self, pipe: &Arc<Pipe>, message: Message, most: usize) {
         let mut state = lock(&self.state);
-        let full = state.queued.messages >= most
-            || state.queued.octets + state.held.octets >= MAX_EVENT_OCTETS;
+        let full =
+            state.events >= most || state.queued.octets + state.held.octets >= MAX_EVENT_OCTETS;
         if full {
             state.dropped.count(1, |dropped| &mut dropped.unread);
             return;
         }
         let load = Load::one(message.size());
+        state.events += 1;
         state.push(Arrival::Message(message), load);
         let announce = state.list();
         drop(state);
@@ -195,7 +198,7 @@ impl Inbox {
             .count(1, |dropped| &mut dropped.forbidden);
     }
 
-    /// Waits for room: for one message, or for half the mark if there was none.
+    /// Waits for room for one message. Who waits is woken when half of the mark is free.
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         if state.room() > 0 {
@@ -223,6 +226,7 @@ impl Inbox {
         let taken = std::mem::take(&mut state.queued);
         if taken.messages > 0 {
             std::mem::swap(&mut state.queue, batch);
+            state.events = 0;
             state.held += taken;
         } else {
             state.listed = false;
@@ -437,6 +441,7 @@ impl State {
     /// Forgets what is queued; returns how many messages that was.
     fn clear(&mut self) -> usize {
         self.queue.clear();
+        self.events = 0;
         std::mem::take(&mut self.queued).messages
     }
 

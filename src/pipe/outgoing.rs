@@ -32,14 +32,7 @@ pub(crate) struct Queues {
     /// Made when a publisher first has use for it.
     shared: Option<Box<Shared>>,
     woken: Woken,
-    /// Since when each session that came back to look has found that its sender goes on in its loop.
-    loops_since: Option<Instant>,
-    /// For so long that the end of the loop may wait until one comes back.
-    steady: bool,
 }
-
-/// The end of a loop that has gone on for so long may wait for a millisecond or two.
-const STEADY: Duration = Duration::from_millis(16);
 
 /// The sessions that are woken when the lock is released.
 #[derive(Default)]
@@ -48,6 +41,52 @@ pub(super) struct Woken {
     pub now: Vec<Waker>,
     /// When the task that sends lets go of its thread: until then, it may have more for them.
     pub later: Vec<Waker>,
+    loops: Loops,
+}
+
+/// For how long a sender of a socket has been in a loop, as its sessions see it.
+///
+/// Not to wake a session for each batch saves as much time as the loop takes; that the end of the loop then waits costs some.
+#[derive(Default)]
+pub(super) struct Loops {
+    /// When it was last seen to go on.
+    seen: Option<Instant>,
+    /// Without what its ends have waited.
+    lasted: Duration,
+}
+
+/// A session that leaves a loop to its sender looks as often: what is longer may have been a pause.
+const LOOK: Duration = Duration::from_millis(1);
+/// A loop that is not seen to go on for so long is over.
+const PAUSE: Duration = Duration::from_millis(10);
+/// One that has gone on for so long is long: its end may wait until a session comes back by itself,
+const LONG: Duration = Duration::from_millis(16);
+/// which may be so late.
+const LATE: Duration = Duration::from_millis(2);
+
+impl Loops {
+    /// A loop goes on `now`.
+    pub fn go_on(&mut self, now: Instant) {
+        let since = self.seen.map(|seen| now.duration_since(seen));
+        self.lasted = match since.filter(|since| *since <= PAUSE) {
+            Some(since) => (2 * LONG).min(self.lasted + since.min(LOOK)),
+            None => Duration::ZERO,
+        };
+        self.seen = Some(now);
+    }
+
+    /// What a session had left to its sender has waited until `now`.
+    pub fn waited(&mut self, now: Instant) {
+        let goes_on = |seen| now.duration_since(seen) <= PAUSE;
+        self.lasted = match self.seen.is_some_and(goes_on) {
+            true => self.lasted.saturating_sub(LATE),
+            false => Duration::ZERO,
+        };
+    }
+
+    fn are_long(&self) -> bool {
+        self.lasted >= LONG
+    }
 }
 
 impl Woken {
@@ -56,12 +95,9 @@ impl Woken {
         self.now.is_empty() && self.later.is_empty()
     }
 
-    /// Where there is no later, as on the main thread, the sessions of a `steady` loop are not woken: they come back by themselves.
-    fn wake(self, steady: bool) {
-        self.now.into_iter().for_each(Waker::wake);
-        if !steady || there_is_later() {
-            self.later.iter().for_each(wake_later);
-        }
+    /// Whether nobody need be woken at the end of a loop: a long one, whose sender may not tell when it lets go of its thread.
+    pub fn waits_for_nobody(&self) -> bool {
+        self.loops.are_long() && !there_is_later()
     }
 }
 
@@ -83,11 +119,16 @@ impl<P: ?Sized> Outgoing<P> {
     pub fn with<T>(&self, act: impl FnOnce(&mut Sending<P>) -> T) -> T {
         let mut sending = lock(&self.sending);
         let outcome = act(&mut sending);
-        if !sending.queues.woken.is_empty() {
-            let woken = std::mem::take(&mut sending.queues.woken);
-            let steady = sending.queues.steady;
+        let woken = &mut sending.queues.woken;
+        if !woken.is_empty() {
+            let now = std::mem::take(&mut woken.now);
+            let mut later = std::mem::take(&mut woken.later);
+            if woken.waits_for_nobody() {
+                later.clear();
+            }
             drop(sending);
-            woken.wake(steady);
+            now.into_iter().for_each(Waker::wake);
+            later.iter().for_each(wake_later);
         }
         outcome
     }
@@ -128,7 +169,7 @@ impl Queues {
     /// Writes what is shared to one of the peers. `false` if all have it.
     pub fn write_next(&mut self) -> bool {
         let shared = self.shared.as_mut();
-        shared.is_some_and(|shared| shared.write_next(&mut self.places))
+        shared.is_some_and(|shared| shared.write_next(&mut self.places, &mut self.woken))
     }
 
     /// Puts into each queue what it shared, and ends the sharing.
@@ -223,12 +264,9 @@ impl PlaceGuard<'_> {
             .map(|shared| shared.waiting())
     }
 
-    /// A session has found, `now`, that its sender goes on in its loop, or that something waited in vain.
-    pub fn tended(&mut self, now: Option<Instant>) {
-        let queues = &mut self.sending.queues;
-        queues.loops_since = now.and(queues.loops_since).or(now);
-        let steady = now.zip(queues.loops_since);
-        queues.steady = steady.is_some_and(|(now, since)| now.duration_since(since) >= STEADY);
+    /// What is known of the loops of the socket's senders.
+    pub fn loops(&mut self) -> &mut Loops {
+        &mut self.sending.queues.woken.loops
     }
 
     /// Wakes `session` after the next message, when the task that sends that lets go of its thread.
@@ -253,8 +291,61 @@ impl DerefMut for PlaceGuard<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::pipe::tests::{config, marks};
     use crate::pipe::{Claim, Pipe};
+
+    fn after(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn a_loop_is_long_after_16_ms_less_what_its_ends_have_waited() {
+        let (mut loops, begin) = (Loops::default(), Instant::now());
+        let mut now = begin;
+        let mut go_on = |loops: &mut Loops, looks: u32, every: Duration| {
+            for _ in 0..looks {
+                now += every;
+                loops.go_on(now);
+            }
+            now
+        };
+        go_on(&mut loops, 16, after(1));
+        assert!(!loops.are_long());
+        let now = go_on(&mut loops, 1, after(1));
+        assert!(loops.are_long());
+        loops.waited(now);
+        assert!(!loops.are_long());
+        // What is longer than between two looks may have been a pause, in part.
+        go_on(&mut loops, 1, after(10));
+        assert!(!loops.are_long());
+        let now = go_on(&mut loops, 1, after(2));
+        assert!(loops.are_long());
+        // It gains no more than twice as much as it takes.
+        let now = go_on(&mut loops, 100, after(1)).max(now);
+        (0..8).for_each(|_| loops.waited(now));
+        assert!(loops.are_long());
+        loops.waited(now);
+        assert!(!loops.are_long());
+    }
+
+    #[test]
+    fn after_a_pause_a_loop_begins_anew() {
+        let begin = Instant::now();
+        for (now, still) in [(30, true), (31, false), (3_600_000, false)] {
+            let mut loops = Loops::default();
+            (0..=20).for_each(|now| loops.go_on(begin + after(now)));
+            let mut waits = Loops { ..loops };
+            loops.go_on(begin + after(now));
+            assert_eq!(loops.are_long(), still, "{now}");
+            waits.waited(begin + after(now));
+            assert_eq!(waits.are_long(), still, "{now}");
+        }
+        // However often it comes.
+        let mut loops = Loops::default();
+        (0..100).for_each(|time| loops.go_on(begin + after(11 * time)));
+        assert!(!loops.are_long());
+    }
 
     #[test]
     fn the_place_of_a_pipe_that_is_gone_is_used_again_with_nothing_in_it() {

@@ -8,8 +8,7 @@ use std::task::{Context, Waker};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{try_id, yield_now};
 
-use super::lookout::Lookout;
-use super::{Pipe, lock};
+use super::{Pipe, lock, lookout};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Mutex, Notify};
 
@@ -26,7 +25,8 @@ pub(crate) struct ReadyList {
     wake: Wake,
     waiting: AtomicUsize,
     wakeup: Notify,
-    lookout: Lookout,
+    /// Pipes that announce themselves lead, or led, to sockets of this process.
+    near: AtomicBool,
 }
 
 /// Whom an announcement wakes.
@@ -49,13 +49,14 @@ impl ReadyList {
             wake,
             waiting: AtomicUsize::new(0),
             wakeup: Notify::new(),
-            lookout: Lookout::default(),
+            near: AtomicBool::new(false),
         }
     }
 
-    /// Some of the pipes lead to sockets of this process.
+    /// Some of the pipes lead to sockets of this process: whoever waits may find one of them by looking on for a moment.
     pub fn expect_near(&self) {
-        self.lookout.expect_near();
+        let listed = self.wake != Wake::AllUnlisted;
+        self.near.store(listed, Ordering::Relaxed);
     }
 
     /// Adds `pipe` and wakes whoever waits.
@@ -120,7 +121,8 @@ impl ReadyList {
         if let Some(value) = attempt() {
             return value;
         }
-        if self.lookout.sees(|| self.any.load(Ordering::Acquire))
+        if self.near.load(Ordering::Relaxed)
+            && lookout::sees(|| self.any.load(Ordering::Acquire))
             && let Some(value) = attempt()
         {
             return value;
@@ -165,7 +167,8 @@ pub(crate) fn wake_after_task(waker: &Waker) {
     }
 }
 
-/// Whether what is woken [later](wake_later) is not woken at once: for tasks, and for all that a runtime of one thread runs.
+/// Whether what is woken [later](wake_later) may wait for the end of something that runs: of a task, or of what a runtime of one
+/// thread runs. (It need not: in `spawn_blocking`, or if another thread drives that runtime, it is woken at once.)
 pub(crate) fn there_is_later() -> bool {
     let one_thread = |runtime: Handle| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread;
     try_id().is_some() || Handle::try_current().is_ok_and(one_thread)

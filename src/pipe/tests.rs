@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bytes::BytesMut;
 
@@ -40,9 +41,14 @@ pub(crate) fn config(send: Marks, recv: Marks) -> PipeConfig {
 pub(crate) fn take(pipe: &Arc<Pipe>) -> Writing {
     let mut cx = Context::from_waker(Waker::noop());
     let (mut replies, mut writing) = (BytesMut::new(), Writing::default());
-    let taken = pipe
-        .outbox
-        .poll_take(pipe, None, &mut cx, &mut replies, &mut writing);
+    let taken = pipe.outbox.poll_take(
+        pipe,
+        None,
+        &mut cx,
+        &mut replies,
+        &mut writing,
+        Instant::now(),
+    );
     assert_eq!(taken == Poll::Ready(Take::Write), !writing.is_empty());
     writing
 }
@@ -106,6 +112,7 @@ impl Session {
             &mut cx,
             &mut self.replies,
             &mut self.writing,
+            Instant::now(),
         )
     }
 

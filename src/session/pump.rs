@@ -132,7 +132,7 @@ impl<'a> Pump<'a> {
             if let Poll::Ready(Err(cause)) = read {
                 return Poll::Ready(End::Failed(cause));
             }
-            let written = match self.poll_write(cx) {
+            let written = match self.poll_write(cx, now) {
                 Poll::Ready(Ok(Take::Drained)) => {
                     // It may have ended while this read.
                     let life = self.pipe.outbox.life(cx);
@@ -172,7 +172,8 @@ impl<'a> Pump<'a> {
             None if readable.is_pending() => (&mut self.read, 0),
             None => {
                 make_room(&mut self.read);
-                (&mut self.read, self.engine.read_ahead())
+                let most = self.engine.read_ahead().min(buffers::ROOM);
+                (&mut self.read, most)
             }
         };
         let read = match readable {
@@ -325,7 +326,11 @@ impl<'a> Pump<'a> {
     }
 
     /// Writes what there is. `Ready(Write)` if that should be done again.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<Take, DisconnectCause>> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: std::time::Instant,
+    ) -> Poll<Result<Take, DisconnectCause>> {
         if self.writing.is_empty() {
             let commands = self.engine.output();
             let outbox = &self.pipe.outbox;
@@ -335,16 +340,17 @@ impl<'a> Pump<'a> {
             // Nobody but this task encrypts.
             let shared = self.sealing.is_none() && self.stream.is_shared();
             let idle = shared.then_some(self.stream);
-            let take = outbox.poll_take(self.pipe, idle, cx, commands, &mut self.writing);
+            let take = outbox.poll_take(self.pipe, idle, cx, commands, &mut self.writing, now);
             match take {
-                Poll::Ready(Take::Write) => {}
+                Poll::Ready(Take::Write) => self.left_until = None,
                 Poll::Ready(Take::Drained | Take::Ended) => return take.map(Ok),
                 Poll::Ready(Take::Look | Take::Leave) | Poll::Pending => {
                     if take == Poll::Ready(Take::Look) {
+                        self.left_until = None;
                         wake_later(cx.waker());
                     }
                     if take == Poll::Ready(Take::Leave) {
-                        self.left_until.get_or_insert_with(|| Instant::now() + LEFT);
+                        self.left_until = Some(Instant::now() + LEFT);
                     }
                     if self.writing.is_roomy() && self.idle_at.is_none() {
                         self.idle_at = Some((Instant::now() + IDLE, outbox.written()));

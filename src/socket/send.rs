@@ -154,9 +154,18 @@ impl<P: Pattern> Socket<P> {
     where
         P: CanSend,
     {
+        self.try_send_many_as(Claim::Turn, messages)
+    }
+
+    /// The same, or, with [`Claim::Paced`], as far as [`send_many`](Self::send_many) would not wait.
+    pub(crate) fn try_send_many_as(
+        &self,
+        claim: Claim,
+        messages: &mut Vec<Message>,
+    ) -> Result<usize, ClosedError> {
         let mut sending = SendingMany { messages, sent: 0 };
         while !sending.rest().is_empty() {
-            let (sent, outcome) = self.core.try_send_some(sending.rest(), Claim::Turn);
+            let (sent, outcome) = self.core.try_send_some(sending.rest(), claim);
             sending.sent += sent;
             match outcome {
                 Sent::Done | Sent::Due => {}

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jackstay::{Endpoint, PullSocket, PushSocket, RepSocket, RouterSocket};
+use jackstay::{Endpoint, Message, PullSocket, PushSocket, RepSocket, RouterSocket, SubSocket};
+use tokio::task::yield_now;
 
 use crate::support::raw::{Raw, frame};
 use crate::support::{Transport, eventually, join, whole, within};
@@ -184,4 +185,77 @@ async fn many_peers_that_come_and_go_leave_nothing_behind() {
         );
     })
     .await;
+}
+
+const MANY: u32 = 30_000;
+
+/// So many messages of four octets each.
+fn tiny() -> Vec<u8> {
+    let frames = (0..MANY).flat_map(|n| frame(0, &n.to_be_bytes()));
+    frames.collect()
+}
+
+fn number(message: &Message) -> u32 {
+    u32::from_be_bytes(message.first().try_into().expect("four octets"))
+}
+
+// What one read brings goes to the queue whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a6_what_arrives_at_once_over_the_mark_is_read_in_its_order() {
+    for (hwm, many, leaves) in [(1, 0, false), (1, 7, true), (2, 1, true), (3, 1_000, false)] {
+        let pull = PullSocket::builder().recv_hwm(hwm).build();
+        let at = bound(&pull).await;
+        let mut raw = Raw::shake_hands(&at, "PUSH").await;
+        let writing = tokio::spawn(async move {
+            raw.write(&tiny()).await;
+            (!leaves).then_some(raw)
+        });
+        let mut read = Vec::new();
+        while read.len() < MANY as usize {
+            match many {
+                0 => read.push(within(pull.recv()).await.unwrap()),
+                _ => drop(within(pull.recv_many(&mut read, many)).await.unwrap()),
+            }
+        }
+        assert!(read.iter().map(number).eq(0..MANY));
+        let stats = pull.stats();
+        assert_eq!((stats.queued_in, stats.dropped.total()), (0, 0));
+        drop(within(writing).await.unwrap());
+        eventually(|| pull.peers().is_empty()).await;
+        assert!(pull.try_recv().is_err());
+    }
+}
+
+#[tokio::test]
+async fn s11_what_a_subscriber_does_not_want_makes_room_for_what_it_does() {
+    for hwm in [1, 2, 1_000] {
+        let sub = SubSocket::builder().recv_hwm(hwm).build();
+        sub.subscribe("z").unwrap();
+        let at = sub.bind("tcp://127.0.0.1:0").await.unwrap();
+        let mut raw = Raw::shake_hands(&at, "PUB").await;
+        let octets = [tiny(), frame(0, b"z one"), tiny(), frame(0, b"z two")].concat();
+        let writing = tokio::spawn(async move {
+            raw.write(&octets).await;
+            raw
+        });
+        assert_eq!(within(sub.recv()).await.unwrap(), "z one");
+        assert_eq!(within(sub.recv()).await.unwrap(), "z two");
+        within(writing).await.unwrap();
+        assert_eq!(sub.stats().dropped.unmatched, 2 * u64::from(MANY));
+    }
+}
+
+#[tokio::test]
+async fn a6_no_more_than_one_read_goes_over_the_mark() {
+    let pull = PullSocket::builder().recv_hwm(1).build();
+    let at = bound(&pull).await;
+    let mut raw = Raw::shake_hands(&at, "PUSH").await;
+    let writing = tokio::spawn(async move { raw.write(&frame(0, b"").repeat(32 << 20)).await });
+    eventually(|| pull.stats().queued_in > 1).await;
+    for _ in 0..1_000 {
+        yield_now().await;
+        let queued = pull.stats().queued_in;
+        assert!(queued <= 1 + (128 << 10), "{queued}");
+    }
+    writing.abort();
 }

@@ -7,6 +7,7 @@ mod support;
 mod blocking;
 mod dealer_router;
 mod lifecycle;
+mod loops;
 mod pair;
 mod proxy;
 mod pub_sub;

@@ -201,6 +201,20 @@ fn events_go_beyond_the_mark_up_to_their_own_number_and_octets() {
     assert_eq!(pipe.inbox.stats().dropped.unread, 3);
 }
 
+// Else a peer that sends much at once would have its own events dropped.
+#[test]
+fn messages_are_no_events() {
+    let (pipe, _) = pipe(MARKS, false);
+    push(&pipe, 10);
+    for _ in 0..3 {
+        pipe.inbox.push_event(&pipe, "event".into(), 2);
+    }
+    assert_eq!((pipe.inbox.queued(), refill(&pipe, 0)), (12, Some(12)));
+    pipe.inbox.push_event(&pipe, "event".into(), 2);
+    assert_eq!(pipe.inbox.queued(), 1);
+    assert_eq!(pipe.inbox.stats().dropped.unread, 1);
+}
+
 // In-process, small messages that wait behind others are copied into a run.
 #[test]
 fn what_is_offered_arrives_in_order_whether_it_is_copied_or_shared() {

@@ -29,10 +29,25 @@ impl Guard<'_> {
         }
     }
 
-    /// The session has found, `now`, that its sender goes on in its loop, or that something waited in vain.
-    pub(super) fn tended(&mut self, now: Option<Instant>) {
+    /// Whether the sender has written a queue that was full or long since this was last asked.
+    pub(super) fn take_tended(&mut self) -> bool {
+        match &mut self.link {
+            Link::Wire(wire) => std::mem::take(&mut wire.tended),
+            Link::Inproc(_) => false,
+        }
+    }
+
+    /// The session sees, `now`, that its sender goes on in its loop.
+    pub(super) fn loop_goes_on(&mut self, now: Instant) {
         if let Self::Socket(queue) = self {
-            queue.tended(now);
+            queue.loops().go_on(now);
+        }
+    }
+
+    /// What the session had left to its sender has waited until `now`.
+    pub(super) fn loop_waited(&mut self, now: Instant) {
+        if let Self::Socket(queue) = self {
+            queue.loops().waited(now);
         }
     }
 

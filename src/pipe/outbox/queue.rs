@@ -219,10 +219,13 @@ impl Queue {
         // What a later message may replace must not be half written.
         let written = !self.conflate && wire.write_here(&signals.direct, lone, long, last);
         if !written && signals.parked.load(Ordering::Relaxed) {
-            let session = signals.unpark(&mut self.session);
             match wire.tempo {
-                Tempo::Loop => woken.later.extend(session),
-                Tempo::Calm | Tempo::Watched { .. } => woken.now.extend(session),
+                Tempo::Loop if wire.quiet => {}
+                Tempo::Loop if woken.waits_for_nobody() => wire.quiet = true,
+                Tempo::Loop => woken.later.extend(signals.unpark(&mut self.session)),
+                Tempo::Calm | Tempo::Watched { .. } => {
+                    woken.now.extend(signals.unpark(&mut self.session));
+                }
             }
         }
         // Where there was room for more, only the octets can have filled it.

@@ -42,9 +42,13 @@ impl Outbox {
         cx: &mut Context<'_>,
         replies: &mut BytesMut,
         into: &mut Writing,
+        now: Instant,
     ) -> Poll<Take> {
         debug_assert!(into.is_empty());
         let mut guard = self.peek();
+        if guard.take_tended() {
+            guard.loop_goes_on(now);
+        }
         if guard.shared().is_some() {
             if replies.is_empty()
                 && let Some(left) = guard.leave_shared(idle, cx)
@@ -79,6 +83,7 @@ impl Outbox {
                     std::mem::swap(&mut wire.queue, into);
                 }
                 state.session = Some(cx.waker().clone());
+                wire.quiet = false;
                 self.signals.parked.store(true, Ordering::Release);
                 return match look {
                     Look::Leave => Poll::Ready(Take::Leave),
@@ -127,18 +132,15 @@ impl Outbox {
     /// otherwise the session takes what waits.
     pub fn cool(&self, now: Instant) -> bool {
         let mut guard = self.peek();
-        if let Link::Wire(wire) = &mut guard.link {
-            let tended = std::mem::take(&mut wire.tended);
-            let in_vain = !tended && wire.tempo == Tempo::Loop && !wire.queue.is_empty();
-            if !tended {
-                wire.tempo = Tempo::Calm;
-                self.signals.parked.store(false, Ordering::Release);
-            }
-            if tended || in_vain {
-                guard.tended(tended.then_some(now));
-            }
-            return !tended;
+        if guard.take_tended() {
+            guard.loop_goes_on(now);
+            return false;
         }
+        if let Link::Wire(wire) = &mut guard.link {
+            wire.tempo = Tempo::Calm;
+            self.signals.parked.store(false, Ordering::Release);
+        }
+        guard.loop_waited(now);
         true
     }
 
@@ -194,6 +196,7 @@ impl Outbox {
         wire.version = None;
         wire.taken = Load::default();
         wire.tempo = Tempo::Calm;
+        wire.tended = false;
         wire.commands.clear();
         if wire.gate == Gate::Open {
             wire.gate = Gate::Shut;

@@ -5,6 +5,7 @@ use super::wire::{Gate, Tempo};
 use crate::message::Message;
 use crate::options::Marks;
 use crate::pipe::outbox::Life;
+use crate::pipe::outgoing::Woken;
 use crate::pipe::{Load, Writing};
 
 /// What a publisher in a loop sends to the same peers, one message after the other: encoded once, and written to each of
@@ -113,11 +114,11 @@ impl Shared {
     }
 
     /// Writes the batch to the next of those who share it. `false` if all have it.
-    pub fn write_next(&mut self, queues: &mut [Queue]) -> bool {
+    pub fn write_next(&mut self, queues: &mut [Queue], woken: &mut Woken) -> bool {
         let Some(next) = self.members.get(self.served) else {
             return false;
         };
-        self.apart |= !queues[*next].write_shared(&self.batch);
+        self.apart |= !queues[*next].write_shared(&self.batch, woken);
         self.served += 1;
         if self.served < self.members.len() {
             return true;
@@ -163,12 +164,17 @@ impl Shared {
 }
 
 impl Queue {
-    /// How it can share: it is full, or its session leaves it to a sender in a loop and will look at it again.
+    /// How it can share: it is full, or its session leaves it to a sender in a loop and will look at it again, without being
+    /// woken.
     fn share(&self, parked: bool) -> Option<Share> {
         let Link::Wire(wire) = &self.link else {
             return None;
         };
-        if parked || self.conflate || self.life != Life::Open || wire.gate == Gate::Shut {
+        if (parked && !wire.quiet)
+            || self.conflate
+            || self.life != Life::Open
+            || wire.gate == Gate::Shut
+        {
             return None;
         }
         if self.room(0) == 0 {
@@ -196,9 +202,17 @@ impl Queue {
     }
 
     /// The same, and writes it at once if that can be. `false` if not all is written then.
-    fn write_shared(&mut self, batch: &Batch) -> bool {
+    fn write_shared(&mut self, batch: &Batch, woken: &mut Woken) -> bool {
         let written = match &mut self.link {
-            Link::Wire(wire) => wire.write_with(&batch.writing),
+            Link::Wire(wire) => {
+                let idle = wire.idle.is_some();
+                let written = wire.write_with(&batch.writing);
+                if idle && wire.idle.is_none() {
+                    // The rest is for its session, which nobody else may wake.
+                    woken.now.extend(self.session.take());
+                }
+                written
+            }
             Link::Inproc(_) => false,
         };
         self.count_shared(batch);

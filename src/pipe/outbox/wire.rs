@@ -24,6 +24,8 @@ pub(super) struct Wire {
     pub(super) tempo: Tempo,
     /// Its sender has written a queue that was full or long since the session last asked.
     pub(super) tended: bool,
+    /// What waits is left to its sender, and wakes nobody.
+    pub(super) quiet: bool,
     /// The stream, while a session is parked on it with nothing in hand. What is queued may be left to a sender.
     pub(super) idle: Option<Arc<Stream>>,
     /// Takes messages only while there is a connection (`immediate`).
@@ -144,6 +146,7 @@ impl Wire {
             return false;
         };
         direct.store(false, Ordering::Relaxed);
+        self.quiet = false;
         while !self.queue.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let filled = self.queue.slices(&mut slices);

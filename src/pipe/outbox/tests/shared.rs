@@ -153,6 +153,27 @@ async fn what_a_stream_does_not_take_is_left_for_its_session() {
     assert_eq!(push_shared(&config, &"message".into()), None);
 }
 
+#[tokio::test]
+async fn a_session_is_woken_at_once_whose_stream_takes_no_more_of_what_is_shared() {
+    let (config, mut peers) = two(100).await;
+    for leaves in [false, true] {
+        for peer in &mut peers {
+            let look = if leaves { Take::Leave } else { Take::Look };
+            assert_eq!(peer.session.looks(), Poll::Ready(look));
+        }
+        push_many(&config, 1);
+    }
+    // For that message they are woken later.
+    yield_now().await;
+    let woken = |peers: &[Peer; 2]| peers.each_ref().map(|peer| peer.session.woken.count());
+    let before = woken(&peers);
+    let large = Message::from(vec![7; 64 << 20]);
+    assert_eq!(push_shared(&config, &large), Some(true));
+    assert_eq!(woken(&peers), before);
+    assert_eq!(write(&config), 2);
+    assert_eq!(woken(&peers), before.map(|woken| woken + 1));
+}
+
 // S4
 #[tokio::test]
 async fn a_full_queue_misses_what_is_shared_and_that_is_counted() {

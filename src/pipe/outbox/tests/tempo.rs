@@ -99,35 +99,40 @@ async fn a_sender_that_goes_on_writing_is_left_to_it() {
     assert_eq!(session.octets(), FRAME);
 }
 
-/// The session has found for 16 ms that its sender fills the queue, and leaves that to it.
-async fn steady() -> (Arc<Pipe>, Session, Arc<Stream>, Instant) {
+/// The session has seen for 16 ms that its sender fills the queue, and leaves that to it.
+async fn long() -> (Arc<Pipe>, Session, Arc<Stream>, Instant) {
     let (pipe, mut session, far) = left().await;
-    let begin = Instant::now();
-    let end = begin + Duration::from_millis(16);
-    for (filled, now) in [(98, begin), (100, end)] {
-        push_many(&pipe, filled);
+    let mut now = Instant::now();
+    push_many(&pipe, 98);
+    for _ in 0..4 {
         assert!(!pipe.outbox.cool(now));
+        now += Duration::from_millis(4);
+        push_many(&pipe, 100);
     }
-    arrived(&far, FRAME.len() * 200).await;
+    assert!(!pipe.outbox.cool(now));
+    arrived(&far, FRAME.len() * 500).await;
     assert_eq!(session.looks(), Poll::Ready(Take::Leave));
-    (pipe, session, far, end)
+    (pipe, session, far, now)
+}
+
+/// Runs `test` on the main thread of a runtime with a worker, where nobody can tell when a sender lets go.
+fn on_the_main_thread(test: impl AsyncFnOnce()) {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).enable_all().build();
+    runtime.unwrap().block_on(test());
 }
 
 #[test]
 fn the_end_of_a_long_loop_on_the_main_thread_waits_for_its_session_to_come_back() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let (pipe, mut session, _far, now) = steady().await;
+    on_the_main_thread(async || {
+        let (pipe, mut session, _far, now) = long().await;
         let woken = session.woken.count();
         push_many(&pipe, 2);
         assert_eq!(session.woken.count(), woken);
+        assert!(pipe.outbox.is_parked(), "if woken otherwise, it leaves it");
         assert!(pipe.outbox.cool(now));
         assert_eq!(session.octets(), FRAME.repeat(2));
-        // That was in vain: the next end wakes it.
+        // That took of what the loop had gained: the next end wakes it.
         writes(&pipe, &mut session, MANY);
         assert_eq!(session.looks(), Poll::Ready(Take::Leave));
         let woken = session.woken.count();
@@ -136,9 +141,26 @@ fn the_end_of_a_long_loop_on_the_main_thread_waits_for_its_session_to_come_back(
     });
 }
 
+#[test]
+fn what_waits_behind_a_long_loop_does_not_hold_up_the_end_nor_what_the_kernel_refuses() {
+    on_the_main_thread(async || {
+        let (pipe, mut session, ..) = long().await;
+        push_many(&pipe, 1);
+        let woken = session.woken.count();
+        pipe.outbox.end(Life::Draining(None));
+        assert_eq!(session.woken.count(), woken + 1);
+        assert_eq!(session.octets(), FRAME);
+        let (pipe, session, ..) = long().await;
+        push_many(&pipe, 1);
+        let woken = session.woken.count();
+        pipe.outbox.push(&vec![7; 64 << 20].into(), Claim::Many);
+        assert_eq!(session.woken.count(), woken + 1);
+    });
+}
+
 #[tokio::test]
 async fn the_end_of_a_long_loop_of_a_task_or_on_one_thread_is_taken_when_that_lets_go() {
-    let (pipe, mut session, far, _) = steady().await;
+    let (pipe, mut session, far, _) = long().await;
     let woken = session.woken.count();
     push_many(&pipe, 1);
     assert_eq!(session.woken.count(), woken);
