@@ -120,7 +120,7 @@ impl Pipes {
         };
         let run = Run::cut(&mut read, extent, buffers::take);
         buffers::give_back(read);
-        pipe.inbox.append(pipe, Arrival::Run(run), load);
+        pipe.inbox.append(pipe, Arrival::Run(run), load, extent.len);
     }
 }
 

@@ -97,7 +97,7 @@ fn credit_wakes_a_session_that_waits_for_room() {
             for body in [1, 2, 3] {
                 block_on(poll_fn(|cx| pipe.inbox.poll_room(cx)));
                 let arrival = Arrival::Message(message(body));
-                pipe.inbox.append(&pipe, arrival, Load::one(1));
+                pipe.inbox.append(&pipe, arrival, Load::one(1), 3);
             }
         }
     });

@@ -12,7 +12,7 @@ use crate::message::Message;
 use crate::options::Marks;
 use crate::stats::{Dropped, Drops, Stats};
 use crate::sync::Mutex;
-use crate::zmtp::Run;
+use crate::zmtp::{Run, encoded_len};
 
 /// The queue from one peer.
 ///
@@ -32,9 +32,11 @@ pub(crate) enum Arrival {
 
 struct State {
     queue: VecDeque<Arrival>,
-    /// What the queue holds.
+    /// What the queue holds. Its octets are those of the frames: of nothing but headers there may be much, too.
     queued: Load,
-    /// How much of that are events.
+    /// How much of them are bodies.
+    queued_bodies: usize,
+    /// How many of the messages are events.
     events: usize,
     /// What the reader holds and has not given credit for.
     held: Load,
@@ -100,6 +102,7 @@ impl Inbox {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
                 queued: Load::default(),
+                queued_bodies: 0,
                 events: 0,
                 held: Load::default(),
                 marks,
@@ -117,7 +120,8 @@ impl Inbox {
     /// Queues one message from the writer, which has asked for [`room`](Self::room): nobody else writes here.
     pub fn push(&self, pipe: &Arc<Pipe>, message: Message) {
         let load = Load::one(message.size());
-        self.append(pipe, Arrival::Message(message), load);
+        let framed = encoded_len(&message);
+        self.append(pipe, Arrival::Message(message), load, framed);
     }
 
     /// Queues copies of the first of `messages` from the near outbox, as far as `usable`, told how many messages go in, leaves
@@ -155,9 +159,9 @@ impl Inbox {
     }
 
     /// Appends messages of a writer for which there was [room](Self::poll_room) for one at least. Wakes the reader at most once.
-    pub fn append(&self, pipe: &Arc<Pipe>, arrival: Arrival, load: Load) {
+    pub fn append(&self, pipe: &Arc<Pipe>, arrival: Arrival, load: Load, framed: usize) {
         let mut state = lock(&self.state);
-        state.push(arrival, load);
+        state.push(arrival, load, framed);
         let announce = state.list();
         drop(state);
         if let Some(readable) = announce {
@@ -175,8 +179,9 @@ impl Inbox {
             return;
         }
         let load = Load::one(message.size());
+        let framed = encoded_len(&message);
         state.events += 1;
-        state.push(Arrival::Message(message), load);
+        state.push(Arrival::Message(message), load, framed);
         let announce = state.list();
         drop(state);
         if let Some(readable) = announce {
@@ -226,6 +231,7 @@ impl Inbox {
         let taken = std::mem::take(&mut state.queued);
         if taken.messages > 0 {
             std::mem::swap(&mut state.queue, batch);
+            state.queued_bodies = 0;
             state.events = 0;
             state.held += taken;
         } else {
@@ -264,14 +270,15 @@ impl Inbox {
     pub fn stats(&self) -> Stats {
         let state = lock(&self.state);
         // What nobody can read yet has not arrived.
-        let (queued, early) = match &state.readable {
-            Some(_) => (state.queued, Load::default()),
-            None => (Load::default(), state.queued),
+        let queued = state.queued.messages;
+        let (queued, early, early_octets) = match &state.readable {
+            Some(_) => (queued, 0, 0),
+            None => (0, queued, state.queued_bodies),
         };
         Stats {
-            messages_received: state.messages - early.messages as u64,
-            octets_received: state.received_octets - early.octets as u64,
-            queued_in: queued.messages,
+            messages_received: state.messages - early as u64,
+            octets_received: state.received_octets - early_octets as u64,
+            queued_in: queued,
             dropped: state.dropped.so_far(),
             ..Stats::default()
         }
@@ -350,7 +357,7 @@ impl Arrival {
                 message
             }
             Self::Message(message) => {
-                *size += message.size();
+                *size += encoded_len(&message);
                 Some(message)
             }
         }
@@ -386,9 +393,8 @@ impl State {
     }
 
     #[inline]
-    fn push(&mut self, arrival: Arrival, load: Load) {
-        self.queued += load;
-        self.count(load);
+    fn push(&mut self, arrival: Arrival, load: Load, framed: usize) {
+        self.enqueue(load, framed);
         self.queue.push_back(arrival);
         if self.conflate {
             self.conflate_queue();
@@ -400,12 +406,12 @@ impl State {
     #[inline]
     fn push_copy(&mut self, message: &Message) -> Load {
         let load = Load::one(message.size());
+        let framed = encoded_len(message);
         let copied = !self.conflate && load.octets <= COPIED;
         let arrival = match self.queue.back_mut() {
             Some(Arrival::Run(run)) if copied => {
                 if run.append(message) {
-                    self.queued += load;
-                    self.count(load);
+                    self.enqueue(load, framed);
                     return load;
                 }
                 Arrival::run_of(message, buffers::take())
@@ -415,8 +421,19 @@ impl State {
             }
             _ => Arrival::Message(message.clone()),
         };
-        self.push(arrival, load);
+        self.push(arrival, load, framed);
         load
+    }
+
+    /// Something that takes so many octets, `framed`, is in the queue.
+    #[inline]
+    fn enqueue(&mut self, load: Load, framed: usize) {
+        self.queued += Load {
+            octets: framed,
+            ..load
+        };
+        self.queued_bodies += load.octets;
+        self.count(load);
     }
 
     #[inline]
@@ -434,13 +451,15 @@ impl State {
         let replaced = self.clear() - 1;
         self.dropped
             .count(replaced, |dropped| &mut dropped.conflated);
-        self.queued = Load::one(last.size());
+        self.queued = Load::one(encoded_len(&last));
+        self.queued_bodies = last.size();
         self.queue.push_back(Arrival::Message(last));
     }
 
     /// Forgets what is queued; returns how many messages that was.
     fn clear(&mut self) -> usize {
         self.queue.clear();
+        self.queued_bodies = 0;
         self.events = 0;
         std::mem::take(&mut self.queued).messages
     }

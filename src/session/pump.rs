@@ -271,7 +271,9 @@ impl<'a> Pump<'a> {
         let front = self.engine.front(&mut self.read);
         let mut run = Run::cut(front, extent, buffers::take);
         if self.way == Way::Inbox {
-            self.pipe.inbox.append(self.pipe, Arrival::Run(run), load);
+            self.pipe
+                .inbox
+                .append(self.pipe, Arrival::Run(run), load, len);
         } else {
             while let Some(message) = run.next() {
                 self.intercept(message, now)?;

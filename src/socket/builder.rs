@@ -244,7 +244,7 @@ impl<P: Pattern> Builder<P> {
         self.set(|options| options.recv.messages = messages)
     }
 
-    /// How many octets from one peer may wait to be read before no more are; what arrives in one read may go beyond.
+    /// How many octets from one peer, framed, may wait to be read before no more are; what arrives in one read may go beyond.
     /// 0 is no limit. Default: 64 MiB.
     #[must_use]
     pub fn recv_buffer_limit(self, octets: usize) -> Self

@@ -111,6 +111,22 @@ pub(crate) fn encode_message(message: &Message, out: &mut impl BufMut) {
     }
 }
 
+/// How many octets `message` takes as frames.
+#[inline]
+pub(crate) fn encoded_len(message: &Message) -> usize {
+    let framed = |len: usize| {
+        len + if len <= usize::from(u8::MAX) {
+            2
+        } else {
+            LONG_HEADER
+        }
+    };
+    if !message.is_multipart() {
+        return framed(message.first().len());
+    }
+    message.iter().map(|frame| framed(frame.len())).sum()
+}
+
 #[inline]
 fn put(out: &mut impl BufMut, flags: u8, len: usize) {
     if let Ok(len) = u8::try_from(len) {
@@ -142,6 +158,18 @@ pub(crate) const LONG_HEADER: usize = 9;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_much_a_message_takes_is_known_before_it_is_encoded() {
+        let single = [0, 1, 255, 256, 70_000].map(|len| Message::from(vec![7; len]));
+        let multipart = [vec!["", ""], vec!["a", "", "bc"]].map(Message::from_iter);
+        let mixed = Message::from(("a", vec![7; 300], vec![8; 255], ""));
+        for message in single.into_iter().chain(multipart).chain([mixed]) {
+            let mut octets = Vec::new();
+            encode_message(&message, &mut octets);
+            assert_eq!(encoded_len(&message), octets.len());
+        }
+    }
 
     fn header(octets: &[u8]) -> Option<(FrameKind, usize, usize)> {
         FrameHeader::parse(octets)

@@ -38,7 +38,7 @@ pub(crate) use allowance::Allowance;
 pub(crate) use command::{ERROR, READY, decode_error, put_command, put_error};
 pub(crate) use engine::{Engine, Inbound};
 pub(crate) use error::shown;
-pub(crate) use frame::{FrameHeader, FrameKind, put_header};
+pub(crate) use frame::{FrameHeader, FrameKind, encoded_len, put_header};
 pub(crate) use handshake::{Established, Handshake, HandshakeConfig, PeerMetadata, Progress};
 pub(crate) use heartbeat::HeartbeatConfig;
 pub(crate) use metadata::put_property;

@@ -102,7 +102,7 @@ impl Run {
         self.next_and_size(&mut 0)
     }
 
-    /// The same, and adds its octets to `size`.
+    /// The same, and adds the octets that it took, framed, to `size`.
     ///
     /// They are known before it is made: whoever looked at the message would have it moved once more, and each move of a
     /// small one takes as long as the rest of this.
@@ -110,19 +110,21 @@ impl Run {
     pub(crate) fn next_and_size(&mut self, size: &mut usize) -> Option<Message> {
         let rest = self.octets.get(self.at..self.end)?;
         if let Some((body, len)) = single(rest) {
-            self.at += rest.len() - body.len() + len;
+            let whole = rest.len() - body.len() + len;
+            self.at += whole;
             self.messages -= 1;
-            *size += len;
+            *size += whole;
             return Message::from_head_of(body, len);
         }
-        let (message, len) = multipart(rest)?;
-        self.at += len;
+        let (message, whole) = multipart(rest)?;
+        self.at += whole;
         self.messages -= 1;
-        *size += message.size();
+        *size += whole;
         Some(message)
     }
 
-    /// Makes messages of the next `count`, of which there are as many, and puts them behind those in `into`. Their octets.
+    /// Makes messages of the next `count`, of which there are as many, and puts them behind those in `into`. The octets that
+    /// they took, framed.
     #[inline]
     pub(crate) fn next_some(&mut self, into: &mut Vec<Message>, count: usize) -> usize {
         let mut size = 0;
@@ -199,6 +201,7 @@ fn frame(octets: &[u8], at: usize) -> Option<(Range<usize>, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::zmtp::encoded_len;
 
     fn encoded(messages: &[Message], room: usize) -> (BytesMut, Extent) {
         let mut octets = BytesMut::with_capacity(room);
@@ -216,7 +219,7 @@ mod tests {
     fn messages_of(run: &mut Run) -> Vec<Message> {
         let mut size = 0;
         let messages = std::iter::from_fn(|| run.next_and_size(&mut size)).collect::<Vec<_>>();
-        assert_eq!(size, messages.iter().map(Message::size).sum::<usize>());
+        assert_eq!(size, messages.iter().map(encoded_len).sum::<usize>());
         messages
     }
 
@@ -234,9 +237,9 @@ mod tests {
         let mut run = Run::cut(&mut buf, extent, BytesMut::new);
         let mut made = vec![Message::from("there")];
         assert_eq!(run.next_some(&mut made, 0), 0);
-        assert_eq!(run.next_some(&mut made, 3), 5 + 9);
+        assert_eq!(run.next_some(&mut made, 3), 7 + 2 + 13);
         assert_eq!(run.messages(), 3);
-        assert_eq!(run.next_some(&mut made, 2), 600);
+        assert_eq!(run.next_some(&mut made, 2), 309 + 311);
         assert_eq!(made[0], "there");
         assert_eq!(made[1..], messages[..5]);
         assert_eq!((run.messages(), run.next().unwrap()), (1, "last".into()));

@@ -107,7 +107,7 @@ fn the_end_of_each_loop_of_a_thread_arrives() {
         push.connect(pull.bind(over.any()).unwrap()).unwrap();
         assert!(push.wait_for_peers(1, LIMIT));
         let mut sent = 0;
-        let (tell, told) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::sync_channel(BURSTS.len());
         let reading = thread::spawn(move || {
             let mut read = 0;
             for burst in BURSTS {

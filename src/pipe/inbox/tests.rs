@@ -37,7 +37,7 @@ fn refill(pipe: &Pipe, freed: usize) -> Option<usize> {
 fn load(messages: usize) -> Load {
     Load {
         messages,
-        octets: 7 * messages,
+        octets: 9 * messages,
     }
 }
 
@@ -67,7 +67,7 @@ fn octets_are_a_mark_too_and_one_message_always_fits() {
     let (pipe, _) = pipe(MARKS, false);
     pipe.inbox.push(&pipe, vec![7; 1_000].into());
     assert_eq!(pipe.inbox.room(), 0);
-    let one = Load::one(1_000);
+    let one = Load::one(1_009);
     assert_eq!(refill(&pipe, 0), Some(1));
     assert_eq!(pipe.inbox.room(), 0);
     pipe.inbox.free(one);
@@ -76,8 +76,26 @@ fn octets_are_a_mark_too_and_one_message_always_fits() {
     pipe.inbox.push(&pipe, half());
     pipe.inbox.push(&pipe, half());
     assert_eq!((pipe.inbox.room(), refill(&pipe, 0)), (0, Some(2)));
-    pipe.inbox.free(Load::one(60));
+    pipe.inbox.free(Load::one(62));
     assert_eq!(pipe.inbox.room(), 3);
+}
+
+// Else who sends nothing but headers would choose how many wait.
+#[test]
+fn messages_without_octets_count_as_the_frames_that_they_are() {
+    let octets_alone = Marks {
+        messages: 0,
+        octets: 100,
+    };
+    let (pipe, _) = pipe(octets_alone, false);
+    for _ in 0..49 {
+        pipe.inbox.push(&pipe, Message::new());
+    }
+    assert_eq!(pipe.inbox.room(), usize::MAX);
+    pipe.inbox.push(&pipe, Message::new());
+    assert_eq!(pipe.inbox.room(), 0);
+    let stats = pipe.inbox.stats();
+    assert_eq!((stats.messages_received, stats.octets_received), (50, 0));
 }
 
 #[test]
@@ -169,7 +187,11 @@ fn marks_that_are_known_later_count_from_then_on() {
 #[test]
 fn what_is_refused_or_discarded_is_counted_under_its_cause() {
     let (pipe, _) = pipe(MARKS, false);
-    pipe.inbox.refuse(load(3), |dropped| &mut dropped.forbidden);
+    let refused = Load {
+        messages: 3,
+        octets: 21,
+    };
+    pipe.inbox.refuse(refused, |dropped| &mut dropped.forbidden);
     pipe.inbox.forbid_subscription();
     push(&pipe, 2);
     let left = pipe.inbox.discard(|dropped| &mut dropped.unread);
@@ -385,7 +407,7 @@ fn some_are_taken_of_a_run_at_once_and_its_last_alone() {
     let mut batch = VecDeque::new();
     pipe.inbox.refill(Load::default(), &mut batch).unwrap();
     let mut taken = Vec::new();
-    for (limit, expected) in [(9, (1, 5)), (2, (2, 3)), (9, (1, 3)), (9, (1, 4))] {
+    for (limit, expected) in [(9, (1, 7)), (2, (2, 7)), (9, (1, 5)), (9, (1, 6))] {
         let load = Arrival::next_some(&mut batch, &mut taken, limit);
         assert_eq!((load.messages, load.octets), expected);
     }

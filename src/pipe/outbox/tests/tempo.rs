@@ -104,13 +104,13 @@ async fn long() -> (Arc<Pipe>, Session, Arc<Stream>, Instant) {
     let (pipe, mut session, far) = left().await;
     let mut now = Instant::now();
     push_many(&pipe, 98);
-    for _ in 0..4 {
+    for _ in 0..16 {
         assert!(!pipe.outbox.cool(now));
-        now += Duration::from_millis(4);
+        now += Duration::from_millis(1);
         push_many(&pipe, 100);
     }
     assert!(!pipe.outbox.cool(now));
-    arrived(&far, FRAME.len() * 500).await;
+    arrived(&far, FRAME.len() * 1_700).await;
     assert_eq!(session.looks(), Poll::Ready(Take::Leave));
     (pipe, session, far, now)
 }
