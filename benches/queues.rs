@@ -91,6 +91,7 @@ impl Pipes {
             &mut cx,
             &mut self.replies,
             &mut self.writing,
+            Instant::now(),
         );
         if taken.is_pending() {
             return 0;

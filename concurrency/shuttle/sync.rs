@@ -7,7 +7,7 @@ pub use self::notify::Notify;
 #[path = "../model/notify.rs"]
 pub mod notify;
 
-/// No time passes here.
+/// No time passes here, and what a thread remembers would differ between executions.
 pub const MOMENT: std::time::Duration = std::time::Duration::ZERO;
 
 /// Made anew in each execution.
