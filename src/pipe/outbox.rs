@@ -29,7 +29,7 @@ use crate::message::Message;
 use crate::options::Marks;
 use crate::stats::{Drops, Stats};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicUsize};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::zmtp::{Version, put_subscription};
 
 /// The queue towards one peer.
@@ -175,10 +175,15 @@ impl Outbox {
 
     /// Shares what is pushed once the sharing is [open](Queues::open), under the lock of the socket. `None` if it cannot.
     pub fn share(&self, queues: &mut Queues) -> Option<Share> {
-        match &self.home {
-            Home::Socket(place) => queues.share(place, self.is_parked()),
-            Home::Own(_) => None,
+        let Home::Socket(place) = &self.home else {
+            return None;
+        };
+        let share = queues.share(place, self.is_parked());
+        if share == Some(Share::Part) {
+            // It was left quiet. Whatever wakes its session, that has to look at more than its own queue.
+            self.signals.parked.store(false, Ordering::Release);
         }
+        share
     }
 
     /// Keeps a place for one message, under the lock of the socket; [`Claim::Reserved`] fills it or

@@ -34,14 +34,15 @@ pub(crate) struct Queues {
     woken: Woken,
 }
 
-/// The sessions that are woken when the lock is released.
+/// The sessions that are woken when the lock is released, and whether some need not be.
 #[derive(Default)]
 pub(super) struct Woken {
     /// At once.
     pub now: Vec<Waker>,
     /// When the task that sends lets go of its thread: until then, it may have more for them.
     pub later: Vec<Waker>,
-    loops: Loops,
+    /// Made when one is first seen.
+    loops: Option<Box<Loops>>,
 }
 
 /// For how long a sender of a socket has been in a loop, as its sessions see it.
@@ -53,6 +54,8 @@ pub(super) struct Loops {
     seen: Option<Instant>,
     /// Without what its ends have waited.
     lasted: Duration,
+    /// When one had last waited.
+    waited: Option<Instant>,
 }
 
 /// A session that leaves a loop to its sender looks as often: what is longer may have been a pause.
@@ -72,16 +75,21 @@ impl Loops {
             Some(since) => (2 * LONG).min(self.lasted + since.min(LOOK)),
             None => Duration::ZERO,
         };
-        self.seen = Some(now);
+        self.seen = self.seen.max(Some(now));
     }
 
     /// What a session had left to its sender has waited until `now`.
     pub fn waited(&mut self, now: Instant) {
-        let goes_on = |seen| now.duration_since(seen) <= PAUSE;
-        self.lasted = match self.seen.is_some_and(goes_on) {
-            true => self.lasted.saturating_sub(LATE),
-            false => Duration::ZERO,
+        let within = |time: Option<Instant>, limit| {
+            time.is_some_and(|time| now.duration_since(time) <= limit)
         };
+        if !within(self.seen, PAUSE) {
+            self.lasted = Duration::ZERO;
+        } else if !within(self.waited, LATE) {
+            // What other sessions find meanwhile is the same end.
+            self.lasted = self.lasted.saturating_sub(LATE);
+            self.waited = Some(now);
+        }
     }
 
     fn are_long(&self) -> bool {
@@ -97,7 +105,7 @@ impl Woken {
 
     /// Whether nobody need be woken at the end of a loop: a long one, whose sender may not tell when it lets go of its thread.
     pub fn waits_for_nobody(&self) -> bool {
-        self.loops.are_long() && !there_is_later()
+        self.loops.as_ref().is_some_and(|loops| loops.are_long()) && !there_is_later()
     }
 }
 
@@ -122,13 +130,14 @@ impl<P: ?Sized> Outgoing<P> {
         let woken = &mut sending.queues.woken;
         if !woken.is_empty() {
             let now = std::mem::take(&mut woken.now);
-            let mut later = std::mem::take(&mut woken.later);
-            if woken.waits_for_nobody() {
-                later.clear();
-            }
+            let later = std::mem::take(&mut woken.later);
+            let left = woken.waits_for_nobody();
             drop(sending);
             now.into_iter().for_each(Waker::wake);
-            later.iter().for_each(wake_later);
+            if !left {
+                // Else they share what is behind a long loop, and come back by themselves.
+                later.iter().for_each(wake_later);
+            }
         }
         outcome
     }
@@ -266,7 +275,7 @@ impl PlaceGuard<'_> {
 
     /// What is known of the loops of the socket's senders.
     pub fn loops(&mut self) -> &mut Loops {
-        &mut self.sending.queues.woken.loops
+        self.sending.queues.woken.loops.get_or_insert_default()
     }
 
     /// Wakes `session` after the next message, when the task that sends that lets go of its thread.
@@ -314,19 +323,23 @@ mod tests {
         assert!(!loops.are_long());
         let now = go_on(&mut loops, 1, after(1));
         assert!(loops.are_long());
+        // Two sessions find the same.
+        loops.waited(now);
         loops.waited(now);
         assert!(!loops.are_long());
         // What is longer than between two looks may have been a pause, in part.
         go_on(&mut loops, 1, after(10));
         assert!(!loops.are_long());
-        let now = go_on(&mut loops, 1, after(2));
+        go_on(&mut loops, 1, after(2));
         assert!(loops.are_long());
         // It gains no more than twice as much as it takes.
-        let now = go_on(&mut loops, 100, after(1)).max(now);
-        (0..8).for_each(|_| loops.waited(now));
-        assert!(loops.are_long());
-        loops.waited(now);
-        assert!(!loops.are_long());
+        go_on(&mut loops, 100, after(1));
+        let ends = (1..).take_while(|_| {
+            let now = go_on(&mut loops, 1, after(3));
+            loops.waited(now);
+            loops.are_long()
+        });
+        assert_eq!(ends.count(), 15);
     }
 
     #[test]

@@ -39,7 +39,8 @@ impl<P: Pattern> Socket<P> {
     /// `Ok` means that the whole message is queued or handed to the operating system, not that it has arrived. A sender that is
     /// a mebibyte ahead of a connection waits while that writes fast (1 MiB in 5 ms), also if there is room in the
     /// queue: memory is filled for a peer that does not keep up, and for no other. What a publisher or a PUSH has queued in a
-    /// tight loop leaves when its task lets go of its thread, and a millisecond or two later if it does not.
+    /// tight loop leaves when its task lets go of its thread, and a millisecond or two later if it does not, or if it is no task
+    /// and the loop was long.
     ///
     /// # Cancel safety
     /// Dropped before it completes, nothing was queued. To keep the message, use [`reserve`](Self::reserve) or

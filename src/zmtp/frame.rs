@@ -116,7 +116,7 @@ pub(crate) fn encode_message(message: &Message, out: &mut impl BufMut) {
 pub(crate) fn encoded_len(message: &Message) -> usize {
     let framed = |len: usize| {
         len + if len <= usize::from(u8::MAX) {
-            2
+            SHORT_HEADER
         } else {
             LONG_HEADER
         }

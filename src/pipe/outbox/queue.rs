@@ -217,8 +217,10 @@ impl Queue {
         }
         let last = room == load.messages;
         // What a later message may replace must not be half written.
+        let idle = wire.idle.is_some();
         let written = !self.conflate && wire.write_here(&signals.direct, lone, long, last);
-        if !written && signals.parked.load(Ordering::Relaxed) {
+        let refused = idle && wire.idle.is_none();
+        if !written && (refused || signals.parked.load(Ordering::Relaxed)) {
             match wire.tempo {
                 Tempo::Loop if wire.quiet => {}
                 Tempo::Loop if woken.waits_for_nobody() => wire.quiet = true,

@@ -136,11 +136,15 @@ impl Outbox {
             guard.loop_goes_on(now);
             return false;
         }
+        let mut waits = guard.shared().is_some_and(|shared| shared > 0);
         if let Link::Wire(wire) = &mut guard.link {
+            waits |= !wire.queue.is_empty();
             wire.tempo = Tempo::Calm;
             self.signals.parked.store(false, Ordering::Release);
         }
-        guard.loop_waited(now);
+        if waits {
+            guard.loop_waited(now);
+        }
         true
     }
 
@@ -196,7 +200,7 @@ impl Outbox {
         wire.version = None;
         wire.taken = Load::default();
         wire.tempo = Tempo::Calm;
-        wire.tended = false;
+        (wire.tended, wire.quiet) = (false, false);
         wire.commands.clear();
         if wire.gate == Gate::Open {
             wire.gate = Gate::Shut;

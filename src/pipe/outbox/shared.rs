@@ -1,5 +1,7 @@
 //! [`Shared`]: what goes to several peers alike, kept once.
 
+use std::task::Waker;
+
 use super::queue::{Link, Queue};
 use super::wire::{Gate, Tempo};
 use crate::message::Message;
@@ -118,12 +120,16 @@ impl Shared {
         let Some(next) = self.members.get(self.served) else {
             return false;
         };
-        self.apart |= !queues[*next].write_shared(&self.batch, woken);
+        self.apart |= !queues[*next].write_shared(&self.batch);
         self.served += 1;
         if self.served < self.members.len() {
             return true;
         }
         if self.apart {
+            // Only now: a session that is woken parts them.
+            for place in &self.members {
+                woken.now.extend(queues[*place].refused());
+            }
             self.part(queues);
             return false;
         }
@@ -202,21 +208,21 @@ impl Queue {
     }
 
     /// The same, and writes it at once if that can be. `false` if not all is written then.
-    fn write_shared(&mut self, batch: &Batch, woken: &mut Woken) -> bool {
+    fn write_shared(&mut self, batch: &Batch) -> bool {
         let written = match &mut self.link {
-            Link::Wire(wire) => {
-                let idle = wire.idle.is_some();
-                let written = wire.write_with(&batch.writing);
-                if idle && wire.idle.is_none() {
-                    // The rest is for its session, which nobody else may wake.
-                    woken.now.extend(self.session.take());
-                }
-                written
-            }
+            Link::Wire(wire) => wire.write_with(&batch.writing),
             Link::Inproc(_) => false,
         };
         self.count_shared(batch);
         written
+    }
+
+    /// Its session, if the kernel takes no more: what is left is for that.
+    fn refused(&mut self) -> Option<Waker> {
+        match &self.link {
+            Link::Wire(wire) if wire.idle.is_none() => self.session.take(),
+            _ => None,
+        }
     }
 
     fn miss_shared(&mut self, batch: &Batch) {

@@ -5,6 +5,7 @@ mod shared;
 mod tempo;
 
 use std::task::Context;
+use std::time::Instant;
 
 use super::*;
 use crate::pipe::Writing;
@@ -29,6 +30,27 @@ fn of_two() -> (PipeConfig, Arc<Pipe>) {
 
 fn push(pipe: &Arc<Pipe>, claim: Claim) -> Push {
     pipe.outbox.push(&"message".into(), claim)
+}
+
+/// Runs `test` on the main thread of a runtime with a worker, where nobody can tell when a sender lets go.
+fn on_the_main_thread(test: impl AsyncFnOnce()) {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).enable_all().build();
+    runtime.unwrap().block_on(test());
+}
+
+/// A sender fills a queue of a hundred, which its session has left to it, and sixteen more, one a millisecond. Returns the
+/// instant of the last.
+fn goes_on(pipe: &Arc<Pipe>) -> Instant {
+    let mut now = Instant::now();
+    for fill in 0..17 {
+        now += Duration::from_millis(1);
+        let queued = pipe.outbox.waiting();
+        assert!(fill == 0 || queued == 0);
+        (queued..100).for_each(|_| assert_ne!(push(pipe, Claim::Many), Push::Full));
+        assert!(!pipe.outbox.cool(now), "it is written");
+    }
+    now
 }
 
 const DONE: Push = Push::Done { full: false };

@@ -24,7 +24,7 @@ pub(super) struct Wire {
     pub(super) tempo: Tempo,
     /// Its sender has written a queue that was full or long since the session last asked.
     pub(super) tended: bool,
-    /// What waits is left to its sender, and wakes nobody.
+    /// What waits is left to its sender, and wakes nobody until it is written or the session looks.
     pub(super) quiet: bool,
     /// The stream, while a session is parked on it with nothing in hand. What is queued may be left to a sender.
     pub(super) idle: Option<Arc<Stream>>,
@@ -166,6 +166,7 @@ impl Wire {
     /// Writes what is queued and `batch` behind it, if the connection is idle, and queues what is left. `true` if nothing is.
     pub(super) fn write_with(&mut self, batch: &Writing) -> bool {
         let mut done = 0;
+        self.quiet = false;
         if let Some(stream) = self.idle.as_ref().filter(|_| self.commands.is_empty()) {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let mut filled = self.queue.slices(&mut slices);

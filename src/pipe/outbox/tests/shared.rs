@@ -1,7 +1,5 @@
 //! What a sender in a loop keeps once for several peers.
 
-use std::time::Instant;
-
 use tokio::task::yield_now;
 
 use super::*;
@@ -172,6 +170,33 @@ async fn a_session_is_woken_at_once_whose_stream_takes_no_more_of_what_is_shared
     assert_eq!(woken(&peers), before);
     assert_eq!(write(&config), 2);
     assert_eq!(woken(&peers), before.map(|woken| woken + 1));
+}
+
+// Nobody else wakes it.
+#[test]
+fn a_session_that_was_left_quiet_is_woken_when_its_stream_takes_no_more_of_what_is_shared() {
+    on_the_main_thread(async || {
+        let config = publisher(100);
+        let mut first = peer(&config).await;
+        goes_on(&first.pipe);
+        arrived(&first.far, FRAME.len() * 1_700).await;
+        assert_eq!(first.session.looks(), Poll::Ready(Take::Leave));
+        push(&first.pipe, Claim::Many);
+        let peers = [first, peer(&config).await];
+        assert!(peers.iter().all(|peer| peer.pipe.outbox.is_parked()));
+        assert_eq!(share(&config, &peers), [Some(Share::Part); 2]);
+        assert!(!peers.iter().any(|peer| peer.pipe.outbox.is_parked()));
+        let woken = || peers.each_ref().map(|peer| peer.session.woken.count());
+        let before = woken();
+        push_many(&config, 1);
+        let large = Message::from(vec![7; 64 << 20]);
+        assert_eq!(push_shared(&config, &large), Some(true));
+        assert_eq!(woken(), before);
+        assert!(config.outgoing.with(|sending| sending.queues.write_next()));
+        assert_eq!(woken(), before, "the next has not had its turn");
+        assert_eq!(write(&config), 1);
+        assert_eq!(woken(), before.map(|woken| woken + 1));
+    });
 }
 
 // S4

@@ -1,7 +1,5 @@
 //! A sender in a loop, to which the session leaves its queue.
 
-use std::time::{Duration, Instant};
-
 use tokio::task::yield_now;
 
 use super::*;
@@ -102,24 +100,10 @@ async fn a_sender_that_goes_on_writing_is_left_to_it() {
 /// The session has seen for 16 ms that its sender fills the queue, and leaves that to it.
 async fn long() -> (Arc<Pipe>, Session, Arc<Stream>, Instant) {
     let (pipe, mut session, far) = left().await;
-    let mut now = Instant::now();
-    push_many(&pipe, 98);
-    for _ in 0..16 {
-        assert!(!pipe.outbox.cool(now));
-        now += Duration::from_millis(1);
-        push_many(&pipe, 100);
-    }
-    assert!(!pipe.outbox.cool(now));
+    let now = goes_on(&pipe);
     arrived(&far, FRAME.len() * 1_700).await;
     assert_eq!(session.looks(), Poll::Ready(Take::Leave));
     (pipe, session, far, now)
-}
-
-/// Runs `test` on the main thread of a runtime with a worker, where nobody can tell when a sender lets go.
-fn on_the_main_thread(test: impl AsyncFnOnce()) {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(1).enable_all().build();
-    runtime.unwrap().block_on(test());
 }
 
 #[test]
