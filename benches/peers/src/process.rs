@@ -76,7 +76,7 @@ impl Process {
         Ok(ticks / TICKS)
     }
 
-    /// Octets of memory: `VmRSS:` now, or `VmHWM:` at their peak.
+    /// Octets of memory: `VmRSS:` now, `RssFile:` those of files, which is code; or `VmHWM:` at their peak.
     pub fn memory(&self, which: &str) -> Result<f64, Fault> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status

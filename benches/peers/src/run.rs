@@ -70,7 +70,8 @@ impl Error for Stuck {}
 pub fn measure(contender: &str, cell: &Cell, plan: &Plan) -> Result<Sample, Fault> {
     let _spinners = cell.awake.then(Spinners::start).transpose()?;
     let mut players = Players::start(contender, cell, plan)?;
-    let (held, started) = (players.memory("VmRSS:")?, Instant::now());
+    let (held, code) = (players.memory("VmRSS:")?, players.memory("RssFile:")?);
+    let started = Instant::now();
     players.leader().tell("go")?;
 
     let gathers = cell.pattern.measure == Measure::Gather;
@@ -86,6 +87,7 @@ pub fn measure(contender: &str, cell: &Cell, plan: &Plan) -> Result<Sample, Faul
     let [elapsed, count] = numbers(&players.expect("end")?)?;
     let since_go = started.elapsed();
     let (after, peak) = (players.processor()?, players.memory("VmHWM:")?);
+    let code_after = players.memory("RssFile:")?;
 
     let lost = if gathers {
         cell.senders as f64 - count
@@ -98,7 +100,8 @@ pub fn measure(contender: &str, cell: &Cell, plan: &Plan) -> Result<Sample, Faul
     let cost = |of: usize| Cost {
         processor: (after[of] - before[of]) / messages,
         peak: peak[of],
-        grown: peak[of] - held[of],
+        // Code that ran for the first time is nothing that was taken.
+        grown: (peak[of] - code_after[of]) - (held[of] - code[of]),
     };
     Ok(Sample {
         value: match (cell.pattern.measure, trips) {
