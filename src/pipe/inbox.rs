@@ -158,7 +158,8 @@ impl Inbox {
         lock(&self.state).room()
     }
 
-    /// Appends messages of a writer for which there was [room](Self::poll_room) for one at least. Wakes the reader at most once.
+    /// Appends messages, which take so many octets `framed`, of a writer that had [room](Self::poll_room) for one at least.
+    /// Wakes the reader at most once.
     pub fn append(&self, pipe: &Arc<Pipe>, arrival: Arrival, load: Load, framed: usize) {
         let mut state = lock(&self.state);
         state.push(arrival, load, framed);
